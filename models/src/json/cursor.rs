@@ -1,0 +1,118 @@
+//! A pull parser over one part of a body that reports positions in the whole body.
+
+use std::ops::Range;
+
+use jiter::{Jiter, JiterError, JiterErrorType, JsonError, Peek};
+
+use super::error::BodyError;
+
+pub(super) type Result<T> = std::result::Result<T, BodyError>;
+
+/// Reads `body[start..]`; NaN, Infinity and -Infinity are tokens, as Python's json writes them.
+pub(super) struct Cursor<'j> {
+    jiter: Jiter<'j>,
+    body: &'j [u8],
+    start: usize,
+}
+
+impl<'j> Cursor<'j> {
+    pub(super) fn new(body: &'j [u8], span: Range<usize>) -> Self {
+        let part = body.get(span.clone()).unwrap_or_default();
+        Self { jiter: Jiter::new(part).with_allow_inf_nan(), body, start: span.start }
+    }
+
+    /// Offset in the whole body.
+    pub(super) fn offset(&self) -> usize {
+        self.start + self.jiter.current_index()
+    }
+
+    /// The text from `start`, an offset in the whole body, to here.
+    pub(super) fn text_since(&self, start: usize) -> &'j str {
+        std::str::from_utf8(self.jiter.slice_to_current(start - self.start)).unwrap_or_default()
+    }
+
+    fn fail(&self, error: &JiterError) -> BodyError {
+        let index = self.start + error.index;
+        match &error.error_type {
+            JiterErrorType::JsonError(kind) => {
+                let at = JsonError { error_type: kind.clone(), index }.get_position(self.body);
+                BodyError::Syntax { line: at.line, column: at.column, message: kind.to_string() }
+            }
+            JiterErrorType::WrongType { expected, actual } => {
+                BodyError::Invalid(format!("expected {expected}, got {actual} at byte {index}"))
+            }
+        }
+    }
+
+    pub(super) fn peek(&mut self) -> Result<Peek> {
+        self.jiter.peek().map_err(|error| self.fail(&error))
+    }
+
+    /// The first element of an array whose `[` was peeked, or `None` when it is empty.
+    pub(super) fn array(&mut self) -> Result<Option<Peek>> {
+        self.jiter.known_array().map_err(|error| self.fail(&error))
+    }
+
+    pub(super) fn array_step(&mut self) -> Result<Option<Peek>> {
+        self.jiter.array_step().map_err(|error| self.fail(&error))
+    }
+
+    /// The first key of an object whose `{` was peeked, or `None` when it is empty.
+    pub(super) fn object(&mut self) -> Result<Option<String>> {
+        let key = self.jiter.known_object().map(|key| key.map(str::to_owned));
+        key.map_err(|error| self.fail(&error))
+    }
+
+    pub(super) fn next_key(&mut self) -> Result<Option<String>> {
+        let key = self.jiter.next_key().map(|key| key.map(str::to_owned));
+        key.map_err(|error| self.fail(&error))
+    }
+
+    /// Skips one value and says where it stood.
+    pub(super) fn skip(&mut self) -> Result<Range<usize>> {
+        let start = self.offset();
+        self.jiter.next_skip().map_err(|error| self.fail(&error))?;
+        Ok(start..self.offset())
+    }
+
+    pub(super) fn float(&mut self, peek: Peek) -> Result<f64> {
+        self.jiter.known_float(peek).map_err(|error| self.fail(&error))
+    }
+
+    /// The text of a number.
+    pub(super) fn number(&mut self, peek: Peek) -> Result<&'j str> {
+        let start = self.offset();
+        if let Err(error) = self.jiter.known_number_bytes(peek) {
+            return Err(self.fail(&error));
+        }
+        Ok(self.text_since(start))
+    }
+
+    pub(super) fn bool(&mut self, peek: Peek) -> Result<bool> {
+        self.jiter.known_bool(peek).map_err(|error| self.fail(&error))
+    }
+
+    pub(super) fn string(&mut self) -> Result<String> {
+        let text = self.jiter.known_str().map(str::to_owned);
+        text.map_err(|error| self.fail(&error))
+    }
+
+    /// Checks that nothing but white space follows.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.jiter.finish().map_err(|error| self.fail(&error))
+    }
+}
+
+/// The JSON type that starts with `peek`, as messages call it.
+pub(super) fn type_name(peek: Peek) -> &'static str {
+    match peek {
+        Peek::Null => "null",
+        Peek::True | Peek::False => "a boolean",
+        Peek::String => "a string",
+        Peek::Array => "an array",
+        Peek::Object => "an object",
+        Peek::NaN => "NaN",
+        Peek::Infinity => "Infinity",
+        _ => "a number",
+    }
+}

@@ -1,0 +1,20 @@
+//! What a model is, where it comes from, and how its requests are batched.
+//!
+//! Everything here is free of HTTP and of ONNX Runtime: a model is run through the [`backend::Backend`] trait, so the
+//! batching, the registry and the parsing are tested with a fake backend.
+
+pub mod artifact;
+pub mod backend;
+pub mod cost;
+pub mod digest;
+pub mod dtype;
+pub mod example;
+pub mod json;
+pub mod onnx_file;
+pub mod registry;
+pub mod run;
+pub mod signature;
+pub mod tensor;
+pub mod version;
+pub mod warmup;
+pub mod watchdog;

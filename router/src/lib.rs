@@ -1,0 +1,3 @@
+//! Pure decisions of a rollout: no clock, no I/O, no async. `now` is an argument wherever it matters.
+
+pub mod track;

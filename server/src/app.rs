@@ -1,0 +1,231 @@
+//! Puts the server together and runs it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
+use perch_models::backend::Loader;
+use perch_models::registry::Directory;
+use perch_models::watchdog::Watchdog;
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::error::{ApiError, Kind};
+use crate::http::health::{self, Health};
+use crate::http::{metrics as metrics_http, predict};
+use crate::layers::{Shared, Spans, Stack};
+use crate::lifecycle::{self, Lifecycle};
+use crate::listener::{self, BindError};
+use crate::metrics;
+use crate::reactor::{Reactor, ReactorOptions, Seat};
+use crate::reconcile::{Reconciler, Tools};
+use crate::serving::Serving;
+
+/// The server cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address is taken or not ours.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Metrics cannot be recorded.
+    #[error("metrics: {0}")]
+    Metrics(#[from] BuildError),
+    /// The system refuses threads.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] io::Error),
+}
+
+/// A server that is ready to be started.
+pub struct App {
+    config: Arc<Config>,
+    loader: Arc<dyn Loader>,
+    catalog: Arc<Catalog>,
+    lifecycle: Arc<Lifecycle>,
+    recorder: PrometheusHandle,
+    watchdog: Watchdog,
+    cores: usize,
+    spans: Spans,
+}
+
+impl App {
+    /// Puts a server together; nothing runs yet.
+    ///
+    /// # Errors
+    /// When metrics or threads cannot be had.
+    pub fn build(config: Config, loader: Arc<dyn Loader>, spans: Spans) -> Result<Self, StartError> {
+        Ok(Self {
+            config: Arc::new(config),
+            loader,
+            catalog: Arc::default(),
+            lifecycle: Arc::default(),
+            recorder: metrics::install()?,
+            watchdog: Watchdog::start()?,
+            // Honours the cgroup's quota and the cpuset.
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            spans,
+        })
+    }
+
+    /// Listens and begins to load. What loads is served as soon as it is warm.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub fn start(self) -> Result<Running, StartError> {
+        // Registry, probes on the second port and accepting run here, so that they answer while models compute.
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("perch-control")
+            .enable_all()
+            .build()?;
+        let server = &self.config.server;
+        let main = control.block_on(listener::bind("server.listen", server.listen))?;
+        let address = main.local_addr()?;
+        let second = match server.metrics_listen {
+            Some(address) => Some(control.block_on(listener::bind("server.metricsListen", address))?),
+            None => None,
+        };
+        let metrics_address = second.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+
+        let finished = CancellationToken::new();
+        let shared = Arc::new(Shared::new(self.lifecycle.clone(), server.max_in_flight));
+        let reactors = (0..self.cores).map(|number| self.reactor(number, &shared, &finished));
+        let reactors: Arc<Vec<Reactor>> = Arc::new(reactors.collect::<io::Result<_>>()?);
+
+        let _entered = control.enter();
+        self.lifecycle.spawn(upkeep(self.recorder.clone(), self.lifecycle.stopping().clone()));
+        let tools = Tools {
+            loader: self.loader.clone(),
+            watchdog: self.watchdog.clone(),
+            registry: Arc::new(Directory::new(&self.config.registry.path)),
+            cores: self.cores,
+        };
+        let reconciler = Reconciler::new(self.config.clone(), tools, self.catalog.clone(), self.lifecycle.clone());
+        self.lifecycle.spawn(reconciler.run());
+        let stopping = self.lifecycle.stopping().clone();
+        self.lifecycle.spawn(listener::accept(main, reactors.clone(), server.max_connections, stopping));
+        if let Some(second) = second {
+            let stopping = self.lifecycle.stopping().clone();
+            let probes = self.probes();
+            self.lifecycle.spawn(async move {
+                let serving = axum::serve(second, probes).with_graceful_shutdown(stopping.cancelled_owned());
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "server.metricsListen failed");
+                }
+            });
+        }
+        drop(_entered);
+        tracing::info!(%address, cores = self.cores, "listening");
+        Ok(Running { app: self, control, reactors, finished, address, metrics_address })
+    }
+
+    fn reactor(&self, number: usize, shared: &Arc<Shared>, finished: &CancellationToken) -> io::Result<Reactor> {
+        let server = &self.config.server;
+        let serving = Arc::new(Serving {
+            catalog: self.catalog.clone(),
+            lifecycle: self.lifecycle.clone(),
+            timeout: server.request_timeout,
+            max_body: server.max_body,
+        });
+        let data = Router::new()
+            .route("/predict", post(predict::predict))
+            .fallback(async || ApiError::new(Kind::NotFound, "no such path"))
+            .method_not_allowed_fallback(async || {
+                ApiError::new(Kind::MethodNotAllowed, "this path takes other methods")
+            })
+            .with_state(Seat { reactor: number, serving });
+        let options = ReactorOptions {
+            stack: Stack::new(self.probes(), data, shared.clone(), self.spans),
+            lifecycle: self.lifecycle.clone(),
+            finished: finished.clone(),
+            idle_timeout: server.idle_timeout,
+        };
+        Reactor::start(number, options)
+    }
+
+    fn probes(&self) -> Router {
+        let health = Health { catalog: self.catalog.clone(), lifecycle: self.lifecycle.clone() };
+        let health = Router::new()
+            .route("/health", get(health::ready))
+            .route("/health/live", get(health::live))
+            .route("/health/ready", get(health::ready))
+            .route("/health/all", get(health::all))
+            .with_state(health);
+        Router::new().route("/metrics", get(metrics_http::metrics)).with_state(self.recorder.clone()).merge(health)
+    }
+}
+
+/// Histograms keep every sample until they are drained: without a scraper they would grow for ever.
+async fn upkeep(recorder: PrometheusHandle, stopping: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = tick.tick() => recorder.run_upkeep(),
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Running {
+    app: App,
+    control: Runtime,
+    reactors: Arc<Vec<Reactor>>,
+    finished: CancellationToken,
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics and health are served besides.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// What is loaded.
+    #[must_use]
+    pub const fn catalog(&self) -> &Arc<Catalog> {
+        &self.app.catalog
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains. True when everything ended within the bound.
+    ///
+    /// # Errors
+    /// When no signal handler can be installed.
+    pub fn run(self) -> io::Result<bool> {
+        let signal = self.control.block_on(lifecycle::signal())?;
+        tracing::info!(signal, delay = ?self.app.config.server.drain.delay, "draining: unready, still accepting");
+        Ok(self.stop())
+    }
+
+    /// Drains and ends. True when everything ended within the bound.
+    #[must_use]
+    pub fn stop(self) -> bool {
+        let drain = &self.app.config.server.drain;
+        metrics::set_ready(false);
+        let clean = self.control.block_on(self.app.lifecycle.shut_down(drain.delay, drain.timeout));
+        if !clean {
+            tracing::warn!(timeout = ?drain.timeout, "some requests did not end within server.drain.timeout");
+        }
+        self.finished.cancel();
+        self.control.shutdown_timeout(Duration::from_secs(1));
+        if let Some(reactors) = Arc::into_inner(self.reactors).filter(|_| clean) {
+            reactors.into_iter().for_each(Reactor::join);
+        }
+        tracing::info!(clean, "stopped");
+        clean
+    }
+}

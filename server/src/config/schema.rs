@@ -1,0 +1,204 @@
+//! What can be configured: the typed result, with every default in one place.
+
+use perch_models::{backend::Device, registry::Selector};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `server`: the HTTP side.
+    pub server: Server,
+    /// `runtime`: what models run on.
+    pub runtime: Runtime,
+    /// `registry`: where models come from.
+    pub registry: Registry,
+    /// `models`: which models are served, in the order given. Empty: every model found.
+    pub models: Vec<Model>,
+    /// `log`: what is written to stderr.
+    pub log: Log,
+    /// `telemetry`: where traces go.
+    pub telemetry: Telemetry,
+}
+
+/// `server`: the HTTP side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// `listen`: address and port; port 0 takes a free one. Default 127.0.0.1:8000.
+    pub listen: SocketAddr,
+    /// `metricsListen`: a second address for /metrics and /health; none by default.
+    pub metrics_listen: Option<SocketAddr>,
+    /// `maxBody`: the largest request body, in bytes. Default 32 MiB, at least 1.
+    pub max_body: usize,
+    /// `requestTimeout`: how long a request may take before it is answered 504. Default 10 s,
+    /// at least 1 ms.
+    pub request_timeout: Duration,
+    /// `idleTimeout`: how long a connection may wait for a complete request head. Default 75 s, at
+    /// least 1 ms.
+    pub idle_timeout: Duration,
+    /// `maxConnections`: connections open at once. Default 10000.
+    pub max_connections: usize,
+    /// `maxInFlight`: requests worked on at once; more are shed. Default 4096.
+    pub max_in_flight: usize,
+    /// `drain`: how the server stops.
+    pub drain: Drain,
+}
+
+/// `server.drain`: how the server stops.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drain {
+    /// `delay`: how long it goes on accepting after it stopped being ready, so that load balancers
+    /// notice. Default 5 s; may be 0.
+    pub delay: Duration,
+    /// `timeout`: how long requests in flight may then take. Default 30 s; may be 0.
+    pub timeout: Duration,
+}
+
+/// `runtime`: what models run on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Runtime {
+    /// `device`: auto | cpu | cuda | cuda:N. Default auto.
+    pub device: Device,
+    /// `library`: the file of the ONNX Runtime library (`ORT_DYLIB_PATH`); searched for when not
+    /// given. Taken as written: relative to the working directory.
+    pub library: Option<PathBuf>,
+    /// `threads`: auto, or how many. Default auto.
+    pub threads: Threads,
+}
+
+/// How many threads a model computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// From the cgroup's quota and cpuset.
+    #[default]
+    Auto,
+    /// This many, 1 to 1024.
+    Fixed(NonZeroUsize),
+}
+
+/// `registry`: where models come from. `type: directory` is the only one so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registry {
+    /// `path`: the folder of models. Required. Taken as written: relative to the working directory.
+    pub path: PathBuf,
+    /// `poll`: how often the folder is looked at. Default 500 ms, at least 50 ms.
+    pub poll: Duration,
+}
+
+/// One of `models`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// `name`: the name on the wire: letters, digits, `.`, `_` and `-`. Unique.
+    pub name: String,
+    /// `required`: whether readiness waits for it. Default true.
+    pub required: bool,
+    /// `stable`: the version that serves. Default `{alias: stable}`.
+    pub stable: Selector,
+    /// `canary`: the version on trial. Default `{alias: canary}`.
+    pub canary: Selector,
+    /// `device`: in place of `runtime.device`.
+    pub device: Option<Device>,
+    /// `threads`: in place of `runtime.threads`.
+    pub threads: Option<Threads>,
+    /// `instances`: copies of the model in memory, 1 to 1024; as many as it needs when not given.
+    pub instances: Option<NonZeroUsize>,
+    /// `loadTimeout`: how long loading and warming up may take. Default 60 s, at least 1 ms.
+    pub load_timeout: Duration,
+    /// `batching`: how requests are put together.
+    pub batching: Batching,
+}
+
+/// `models[].batching`: how requests are put together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batching {
+    /// `maxRows`: the most rows in one run. Default 64, 1 to 65536.
+    pub max_rows: usize,
+    /// `maxQueue`: the longest that a request may wait for its turn. Default 2 s, at least 1 ms.
+    pub max_queue: Duration,
+}
+
+/// `log`: what is written to stderr.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// `format`: auto | text | json. Default auto.
+    pub format: LogFormat,
+    /// `filter`: levels per target, as `RUST_LOG` has them. Default `info`. Not checked here.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `telemetry`: where traces go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// `otlpEndpoint`: the URL of a collector (`OTEL_EXPORTER_OTLP_ENDPOINT`); no traces without.
+    pub otlp_endpoint: Option<String>,
+    /// `serviceName`: under which name (`OTEL_SERVICE_NAME`). Default `perch`.
+    pub service_name: String,
+}
+
+impl Model {
+    /// A model with nothing but its name: the settings of one that is not listed.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            required: true,
+            stable: Selector::Alias("stable".to_owned()),
+            canary: Selector::Alias("canary".to_owned()),
+            device: None,
+            threads: None,
+            instances: None,
+            load_timeout: Duration::from_secs(60),
+            batching: Batching::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            metrics_listen: None,
+            max_body: 32 << 20,
+            request_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            max_connections: 10_000,
+            max_in_flight: 4096,
+            drain: Drain::default(),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(5), timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self { max_rows: 64, max_queue: Duration::from_secs(2) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), filter: "info".to_owned() }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, service_name: "perch".to_owned() }
+    }
+}

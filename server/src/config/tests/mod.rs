@@ -1,0 +1,54 @@
+//! The configuration as its users meet it: whole files, whole messages, whole printouts.
+
+mod errors;
+mod precedence;
+mod printed;
+
+use super::{Config, Layers, Loaded};
+use std::path::PathBuf;
+
+/// An environment from pairs.
+fn env(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The layers of a file named perch.yaml and an environment.
+fn layers(file: &str, variables: &[(&str, &str)]) -> Layers {
+    Layers::new().file_text("perch.yaml", file).env(env(variables))
+}
+
+fn load(layers: Layers) -> Loaded {
+    Config::load(layers).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The lines of what is wrong.
+fn wrong(layers: Layers) -> Vec<String> {
+    match Config::load(layers) {
+        Ok(loaded) => panic!("loaded:\n{}", loaded.to_yaml()),
+        Err(errors) => errors.to_string().lines().map(ToOwned::to_owned).collect(),
+    }
+}
+
+#[test]
+fn the_defaults() {
+    let Config { server, runtime, registry, models, log, telemetry } =
+        load(layers("registry: {path: models}", &[])).config;
+    assert_eq!(server, super::Server::default());
+    assert_eq!(runtime, super::Runtime::default());
+    assert_eq!(registry.path, PathBuf::from("models"));
+    assert_eq!(registry.poll.as_millis(), 500);
+    assert_eq!(models, []);
+    assert_eq!(log, super::Log::default());
+    assert_eq!(telemetry, super::Telemetry::default());
+}
+
+#[test]
+fn one_flag_is_enough() {
+    let flags = Layers::new().flag("registry.path", Some("m".to_owned()), "--models");
+    assert_eq!(load(flags).config.registry.path, PathBuf::from("m"));
+}
+
+#[test]
+fn the_process_environment_is_readable() {
+    assert!(super::environment().any(|(name, _)| name == "PATH"));
+}

@@ -1,0 +1,147 @@
+//! The printout: golden, and loading to the configuration that it was printed from.
+
+use super::{layers, load};
+use crate::config::{Config, Layers};
+use proptest::prelude::*;
+
+const FILE: &str = "\
+server:
+  listen: '[::]:8000'
+  maxBody: 1000
+registry:
+  path: ${ROOT}/$${x} y
+models:
+  - name: curve
+    stable: {version: 3}
+    canary: latest
+  - minilm
+telemetry:
+  otlpEndpoint: http://me:secret@collector:4318
+";
+
+#[test]
+fn yaml() {
+    let env = [("ROOT", "/srv"), ("PERCH__LOG__FILTER", "warn")];
+    let loaded = load(layers(FILE, &env).flag("runtime.threads", Some("4".to_owned()), "--threads"));
+    let expected = "\
+server:
+  listen: \"[::]:8000\"                    # perch.yaml:2
+  metricsListen: null                    # default
+  maxBody: 1000                          # perch.yaml:3
+  requestTimeout: 10s                    # default
+  idleTimeout: 75s                       # default
+  maxConnections: 10000                  # default
+  maxInFlight: 4096                      # default
+  drain:
+    delay: 5s                            # default
+    timeout: 30s                         # default
+runtime:
+  device: auto                           # default
+  library: null                          # default
+  threads: 4                             # --threads
+registry:
+  type: directory                        # default
+  path: \"/srv/$${x} y\"                   # perch.yaml:5
+  poll: 500ms                            # default
+models:
+  - name: curve                          # perch.yaml:7
+    required: true                       # default
+    stable:
+      version: 3                         # perch.yaml:8
+    canary: latest                       # perch.yaml:9
+    device: null                         # default
+    threads: null                        # default
+    instances: null                      # default
+    loadTimeout: 1m                      # default
+    batching:
+      maxRows: 64                        # default
+      maxQueue: 2s                       # default
+  - name: minilm                         # perch.yaml:10
+    required: true                       # default
+    stable:
+      alias: stable                      # default
+    canary:
+      alias: canary                      # default
+    device: null                         # default
+    threads: null                        # default
+    instances: null                      # default
+    loadTimeout: 1m                      # default
+    batching:
+      maxRows: 64                        # default
+      maxQueue: 2s                       # default
+log:
+  format: auto                           # default
+  filter: warn                           # PERCH__LOG__FILTER
+telemetry:
+  otlpEndpoint: \"http://***@collector:4318\" # perch.yaml:12
+  serviceName: perch                     # default
+";
+    assert_eq!(loaded.to_yaml(), expected);
+    assert_eq!(loaded.config.telemetry.otlp_endpoint.as_deref(), Some("http://me:secret@collector:4318"));
+}
+
+#[test]
+fn json() {
+    let loaded = load(layers(FILE, &[("ROOT", "/srv")]));
+    let json = loaded.to_json();
+    for (pointer, expected) in [
+        ("/server/listen", r#"{"source":"perch.yaml:2","value":"[::]:8000"}"#),
+        ("/server/maxBody", r#"{"source":"perch.yaml:3","value":1000}"#),
+        ("/runtime/library", r#"{"source":"default","value":null}"#),
+        ("/models/0/stable/version", r#"{"source":"perch.yaml:8","value":3}"#),
+        ("/models/1/required", r#"{"source":"default","value":true}"#),
+        ("/telemetry/otlpEndpoint", r#"{"source":"perch.yaml:12","value":"http://***@collector:4318"}"#),
+    ] {
+        let found = json.pointer(pointer).map(ToString::to_string);
+        assert_eq!(found.as_deref(), Some(expected));
+    }
+    let empty = load(layers("registry: {path: m}", &[])).to_json();
+    assert_eq!(
+        empty.pointer("/models").map(ToString::to_string).as_deref(),
+        Some(r#"{"source":"default","value":[]}"#)
+    );
+}
+
+fn reloaded(printed: &str) -> Config {
+    load(Layers::new().file_text("printed.yaml", printed)).config
+}
+
+#[test]
+fn printed_and_loaded_again() {
+    let loaded = load(layers(&FILE.replace("me:secret@", ""), &[("ROOT", "/srv")]));
+    assert_eq!(reloaded(&loaded.to_yaml()), loaded.config);
+    let empty = load(layers("registry: {path: m}", &[]));
+    assert_eq!(reloaded(&empty.to_yaml()), empty.config);
+}
+
+proptest! {
+    #[test]
+    fn any_values_are_printed_and_loaded_again(
+        path in any::<String>(),
+        filter in "[ -~é\n${}]{0,20}",
+        service in "[a-z0-9.:#~-]{0,6}",
+        name in "[A-Za-z0-9._-]{1,6}",
+        micros in 1_000_u64..10_000_000_000,
+        rows in 1_usize..=65_536,
+        version in 1_u64..,
+    ) {
+        prop_assume!(![&path, &filter, &service].into_iter().any(|s| s.contains("://")));
+        let mut layers = Layers::new();
+        for (key, value) in [
+            ("registry.path", path),
+            ("log.filter", filter),
+            ("telemetry.serviceName", service),
+            ("server.idleTimeout", format!("{micros}us")),
+        ] {
+            layers = layers.flag(key, Some(value), "--flag");
+        }
+        let models = format!(
+            "[{{name: \"{name}\", stable: {{version: {version}}}, batching: {{maxRows: {rows}}}}}]"
+        );
+        let layers = layers.env([("PERCH__MODELS".to_owned(), models)]);
+        // A blank text or a name of dots is refused: those are other tests' business.
+        if let Ok(loaded) = Config::load(layers) {
+            prop_assert_eq!(reloaded(&loaded.to_yaml()), loaded.config);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Handlers, one file a protocol.
+
+pub mod body;
+pub mod health;
+pub mod metrics;
+pub mod predict;
+pub mod response;

@@ -1,0 +1,84 @@
+//! `POST /predict`.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderName;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use perch_models::json::{write_answer, write_string};
+use perch_models::run::Answer;
+
+use super::body;
+use super::response::{CountFor, JSON, SERVED_HEADERS};
+use crate::reactor::Seat;
+use crate::serving::{Failed, Parsed};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Answers a prediction, or the error that the outer layer renders.
+pub async fn predict(State(seat): State<Seat>, request: Request) -> Response {
+    match answer(&seat, request).await {
+        Ok(response) => response,
+        Err((error, served)) => {
+            let mut response = error.into_response();
+            if let Some(served) = served {
+                response.extensions_mut().insert(CountFor(served));
+            }
+            response
+        }
+    }
+}
+
+async fn answer(seat: &Seat, request: Request) -> Result<Response, Failed> {
+    let serving = &seat.serving;
+    let deadline = Instant::now() + serving.timeout;
+    let body = body::read(request, serving.max_body, deadline).await.map_err(|error| (error, None))?;
+    let mut parsed = serving.parse(body).await?;
+    let served = parsed.served.clone();
+    let answer = match serving.infer(&mut parsed, seat.reactor, deadline).await {
+        Ok(answer) => answer,
+        Err(error) => return Err((error, Some(served))),
+    };
+    let timing = server_timing(&answer);
+    let rows = answer.clone();
+    let text = serving.print(&answer, move || render(&parsed, &rows)).await;
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, JSON);
+    for (name, value) in SERVED_HEADERS.into_iter().zip(&served.headers) {
+        headers.insert(name, value.clone());
+    }
+    headers.insert(SERVER_TIMING, timing);
+    response.extensions_mut().insert(CountFor(served));
+    Ok(response)
+}
+
+/// `{"model","version","track","id"?,"predictions"|"outputs"}`.
+fn render(parsed: &Parsed, answer: &Answer) -> Vec<u8> {
+    let served = &parsed.served;
+    let mut out = Vec::with_capacity(served.preamble.len() + 64 + 24 * answer.rows.len());
+    out.extend_from_slice(&served.preamble);
+    if let Some(id) = &parsed.id {
+        out.extend_from_slice(b"\"id\":");
+        write_string(&mut out, id);
+        out.push(b',');
+    }
+    let (columns, rows) = (&answer.columns, &answer.rows);
+    write_answer(&mut out, parsed.form, served.runtime.signature(), columns, rows, parsed.selected.as_deref());
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// `queue;dur=0.012, execute;dur=0.034`, in milliseconds.
+fn server_timing(answer: &Answer) -> HeaderValue {
+    let text = format!(
+        "queue;dur={:.3}, execute;dur={:.3}",
+        answer.queued.as_secs_f64() * 1e3,
+        answer.executed.as_secs_f64() * 1e3
+    );
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,253 @@
+//! The layer that owns a request from its head to its answer: id, admission, panics, errors, metrics.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode, Version};
+use metrics::Gauge;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::request_id::{self, X_REQUEST_ID};
+use crate::error::{ApiError, Kind};
+use crate::http::response::{CountFor, render_error};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::{self as names, RequestMetrics};
+
+/// nginx's code for a client that hung up before it was answered: counted, never sent.
+const CLIENT_CLOSED: u16 = 499;
+
+/// What all reactors' scopes share.
+pub struct Shared {
+    lifecycle: Arc<Lifecycle>,
+    running: AtomicUsize,
+    most: usize,
+    gauge: Gauge,
+    /// For requests that met no model.
+    unattributed: RequestMetrics,
+}
+
+impl Shared {
+    /// Scopes that let at most `most` requests in at once.
+    #[must_use]
+    pub fn new(lifecycle: Arc<Lifecycle>, most: usize) -> Self {
+        let unattributed = RequestMetrics::new("", "", "");
+        Self { lifecycle, running: AtomicUsize::new(0), most, gauge: names::in_flight(), unattributed }
+    }
+}
+
+/// Wraps a service in a [`Scope`].
+#[derive(Clone)]
+pub struct ScopeLayer(pub Arc<Shared>);
+
+impl<S> Layer<S> for ScopeLayer {
+    type Service = Scope<S>;
+
+    fn layer(&self, inner: S) -> Scope<S> {
+        Scope { inner, shared: self.0.clone() }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Scope<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Service<Request> for Scope<S>
+where
+    S: Service<Request, Response = Response>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = ScopeFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let ticket = Ticket::new(self.shared.clone(), &request);
+        let state = if ticket.admitted {
+            // A handler may panic before its first await, too.
+            match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
+                Ok(future) => State::Running { future },
+                Err(_) => State::Refused { error: Some(panicked()) },
+            }
+        } else {
+            let message = format!("{} requests are being answered already", self.shared.most);
+            State::Refused { error: Some(ApiError::overloaded(message, Duration::from_secs(1))) }
+        };
+        ScopeFuture { state, ticket }
+    }
+}
+
+fn panicked() -> ApiError {
+    // The panic hook has logged where and why.
+    ApiError::new(Kind::Internal, "the handler panicked; see the server's log")
+}
+
+pin_project! {
+    /// Answers for the inner future.
+    pub struct ScopeFuture<F> {
+        #[pin]
+        state: State<F>,
+        ticket: Ticket,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Running { #[pin] future: F },
+        Refused { error: Option<ApiError> },
+    }
+}
+
+impl<F, E> Future for ScopeFuture<F>
+where
+    F: Future<Output = Result<Response, E>>,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match this.state.project() {
+            StateProjection::Refused { error } => error.take().unwrap_or_else(panicked).into_response(),
+            StateProjection::Running { future } => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                Ok(polled) => ready!(polled)?,
+                Err(_) => panicked().into_response(),
+            },
+        };
+        Poll::Ready(Ok(this.ticket.answer(response)))
+    }
+}
+
+/// One request's stay: counted in when made, and out when answered or dropped.
+struct Ticket {
+    shared: Arc<Shared>,
+    admitted: bool,
+    answered: bool,
+    began: Instant,
+    id: HeaderValue,
+    version: Version,
+}
+
+impl Ticket {
+    fn new(shared: Arc<Shared>, request: &Request) -> Self {
+        let admitted = shared.running.fetch_add(1, Ordering::Relaxed) < shared.most;
+        shared.gauge.increment(1.0);
+        let id = request_id::of(request.headers());
+        let span = tracing::Span::current();
+        if !span.is_disabled() {
+            span.record("request_id", id.to_str().unwrap_or_default());
+        }
+        Self { shared, admitted, answered: false, began: Instant::now(), id, version: request.version() }
+    }
+
+    fn answer(&mut self, mut response: Response) -> Response {
+        self.answered = true;
+        let counted = response.extensions_mut().remove::<CountFor>();
+        let requests = counted.as_ref().map_or(&self.shared.unattributed, |CountFor(served)| &served.requests);
+        requests.record(response.status(), self.began.elapsed());
+        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+            names::count_error(requests.model(), error.kind.wire().1);
+            render_error(&mut response, &error, &self.id);
+        }
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, self.id.clone());
+        if self.shared.lifecycle.is_draining() && self.version < Version::HTTP_2 {
+            // The client takes its next request elsewhere, and no connection is cut under it.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.shared.running.fetch_sub(1, Ordering::Relaxed);
+        self.shared.gauge.decrement(1.0);
+        if !self.answered
+            && let Ok(closed) = StatusCode::from_u16(CLIENT_CLOSED)
+        {
+            self.shared.unattributed.record(closed, self.began.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    fn scope(most: usize) -> Scope<Router> {
+        async fn late() -> Response {
+            tokio::task::yield_now().await;
+            panic!("late")
+        }
+        async fn waiting() -> Response {
+            std::future::pending().await
+        }
+        let router = Router::new()
+            .route("/ok", get(async || "fine"))
+            .route("/late", get(late))
+            .route("/waiting", get(waiting))
+            .route("/error", get(async || ApiError::overloaded("busy", Duration::from_millis(1500))));
+        ScopeLayer(Arc::new(Shared::new(Arc::default(), most))).layer(router)
+    }
+
+    async fn get_from(scope: &Scope<Router>, path: &str) -> (StatusCode, http::HeaderMap, String) {
+        let request = Request::builder().uri(path).header(X_REQUEST_ID, "r-1").body(Body::empty()).expect("valid");
+        let response = scope.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("utf-8"))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_requests_500() {
+        let scope = scope(10);
+        let (status, headers, body) = get_from(&scope, "/late").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(headers[X_REQUEST_ID], "r-1");
+        let expected = r#"{"error":{"code":"internal","message":"the handler panicked; see the server's log","request_id":"r-1"}}"#;
+        assert_eq!(body.trim_end(), expected);
+        assert_eq!(get_from(&scope, "/ok").await.0, StatusCode::OK, "the next request is served");
+        assert_eq!(scope.shared.running.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_may_run_are_shed_at_once() {
+        let scope = scope(1);
+        let held = tokio::spawn({
+            let scope = scope.clone();
+            async move { get_from(&scope, "/waiting").await }
+        });
+        tokio::task::yield_now().await;
+        let (status, headers, body) = get_from(&scope, "/ok").await;
+        assert_eq!((status, &headers["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from_static("1")));
+        assert!(body.contains(r#""code":"overloaded""#), "{body}");
+        held.abort();
+        let _ = held.await;
+        assert_eq!(get_from(&scope, "/ok").await.0, StatusCode::OK, "a client that hung up makes room");
+    }
+
+    #[tokio::test]
+    async fn retry_after_is_whole_seconds_rounded_up() {
+        assert_eq!(get_from(&scope(1), "/error").await.1["retry-after"], "2");
+    }
+}

@@ -1,0 +1,16 @@
+//! HTTP, configuration and wiring of perch. Start at [`app`]; one request's way is described in ARCHITECTURE.md.
+
+pub mod app;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod layers;
+pub mod lifecycle;
+pub mod listener;
+pub mod metrics;
+pub mod reactor;
+pub mod reconcile;
+pub mod serving;
+pub mod telemetry;

@@ -1,0 +1,18 @@
+//! The `perch` binary: the only place where ONNX Runtime meets the server.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use perch_models::backend::Loader;
+use perch_onnx::OnnxLoader;
+
+fn main() -> ExitCode {
+    perch_server::cli::main(start)
+}
+
+fn start(library: Option<&Path>) -> Result<Arc<dyn Loader>, String> {
+    let loader = OnnxLoader::start(library).map_err(|error| error.to_string())?;
+    tracing::info!(library = %loader.library().display(), "ONNX Runtime loaded");
+    Ok(Arc::new(loader))
+}

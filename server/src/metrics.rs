@@ -1,0 +1,233 @@
+//! Every metric perch has: names, help texts, buckets and the handles that the hot path records through.
+//!
+//! The macros of the `metrics` crate look a series up by name and labels each time; clippy forbids them elsewhere. Hot
+//! paths hold handles that were made here once.
+
+#![expect(clippy::disallowed_macros, reason = "the one module that registers metrics")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use perch_models::run::{Execution, Observer, Outcome};
+use perch_router::track::Track;
+
+const REQUESTS: &str = "http_requests_total";
+const REQUEST_SECONDS: &str = "http_request_duration_seconds";
+const IN_FLIGHT: &str = "perch_requests_in_flight";
+const ERRORS: &str = "perch_errors_total";
+const PREDICTION_SECONDS: &str = "perch_prediction_duration_seconds";
+const BATCH_ROWS: &str = "perch_batch_rows";
+const EXECUTIONS: &str = "perch_executions_total";
+const QUEUE_DEPTH: &str = "perch_queue_depth";
+const LOAD_SECONDS: &str = "perch_model_load_duration_seconds";
+const LOADS: &str = "perch_model_loads_total";
+const MODEL_STATE: &str = "perch_model_state";
+const MODEL_SESSIONS: &str = "perch_model_sessions";
+const MODEL_INLINE: &str = "perch_model_inline";
+const REGISTRY_UP: &str = "perch_registry_up";
+const CONNECTIONS: &str = "perch_connections";
+const READY: &str = "perch_ready";
+const BUILD_INFO: &str = "perch_build_info";
+
+/// Seconds. The quarter, half, whole and two seconds are where operators put their alerts.
+const SECONDS: [f64; 16] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0];
+const ROWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
+
+/// Installs the recorder for this process. Later calls give the same handle.
+///
+/// # Errors
+/// When another recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(BATCH_ROWS.into()), &ROWS)?
+        .install_recorder()?;
+    describe();
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests answered, by model, version, track and status.");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "From the request's head to its answer.");
+    describe_gauge!(IN_FLIGHT, "Requests being answered.");
+    describe_counter!(ERRORS, "Requests that failed, by model and kind.");
+    describe_histogram!(PREDICTION_SECONDS, Unit::Seconds, "One execution of a batch on the model.");
+    describe_histogram!(BATCH_ROWS, "Rows of one execution.");
+    describe_counter!(EXECUTIONS, "Executions by how they ended.");
+    describe_gauge!(QUEUE_DEPTH, "Requests waiting for a worker.");
+    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "Opening and warming up a version.");
+    describe_counter!(LOADS, "Loads of versions, by result.");
+    describe_gauge!(MODEL_STATE, "1 for the state that a version is in.");
+    describe_gauge!(MODEL_SESSIONS, "Copies of the model in memory.");
+    describe_gauge!(MODEL_INLINE, "1 when a version runs on the reactors, 0 when on threads of its own.");
+    describe_gauge!(REGISTRY_UP, "1 when the registry was last read without an error.");
+    describe_gauge!(CONNECTIONS, "Open connections.");
+    describe_gauge!(READY, "1 when the server is ready.");
+    describe_gauge!(BUILD_INFO, "The version of perch.");
+    metrics_process::Collector::default().describe();
+}
+
+/// Gauges of the process itself, read when the metrics are asked for.
+pub fn collect_process() {
+    metrics_process::Collector::default().collect();
+}
+
+/// Requests being answered.
+#[must_use]
+pub fn in_flight() -> Gauge {
+    gauge!(IN_FLIGHT)
+}
+
+/// Open connections.
+#[must_use]
+pub fn connections() -> Gauge {
+    gauge!(CONNECTIONS)
+}
+
+/// The server's readiness.
+pub fn set_ready(ready: bool) {
+    gauge!(READY).set(f64::from(u8::from(ready)));
+}
+
+/// Whether the registry could be read.
+pub fn set_registry_up(up: bool) {
+    gauge!(REGISTRY_UP).set(f64::from(u8::from(up)));
+}
+
+/// A failed request.
+pub fn count_error(model: &str, kind: &'static str) {
+    counter!(ERRORS, "model" => model.to_owned(), "kind" => kind).increment(1);
+}
+
+/// A load that ended.
+pub fn record_load(model: &str, took: Duration, loaded: bool) {
+    let result = if loaded { "loaded" } else { "failed" };
+    counter!(LOADS, "model" => model.to_owned(), "result" => result).increment(1);
+    histogram!(LOAD_SECONDS, "model" => model.to_owned()).record(took);
+}
+
+/// The states that a version may be in, as `perch_model_state` names them.
+pub const STATES: [&str; 4] = ["loading", "ready", "failed", "unloaded"];
+
+/// The state of a version: 1 for it, 0 for the others.
+pub fn set_state(model: &str, version: u64, state: &str) {
+    for other in STATES {
+        let on = f64::from(u8::from(other == state));
+        gauge!(MODEL_STATE, "model" => model.to_owned(), "version" => version.to_string(), "state" => other).set(on);
+    }
+}
+
+/// Gauges of one loaded version.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn set_version(model: &str, version: u64, sessions: usize, inline: bool, queue: usize) {
+    let labels = [("model", model.to_owned()), ("version", version.to_string())];
+    gauge!(MODEL_SESSIONS, &labels).set(sessions as f64);
+    gauge!(MODEL_INLINE, &labels).set(f64::from(u8::from(inline)));
+    gauge!(QUEUE_DEPTH, &labels).set(queue as f64);
+}
+
+/// Statuses that our endpoints answer with; each has its handles made once.
+const STATUSES: [u16; 11] = [200, 400, 404, 405, 408, 413, 429, 500, 503, 504, 0];
+
+/// `http_requests_total` and `http_request_duration_seconds` of one model, version and track.
+pub struct RequestMetrics {
+    labels: [(&'static str, String); 3],
+    by_status: [OnceLock<(Counter, Histogram)>; STATUSES.len()],
+}
+
+impl RequestMetrics {
+    /// Handles for these labels; empty ones where a request met no model.
+    #[must_use]
+    pub fn new(model: &str, version: &str, track: &str) -> Self {
+        let labels = [("model", model.to_owned()), ("version", version.to_owned()), ("track", track.to_owned())];
+        Self { labels, by_status: [const { OnceLock::new() }; STATUSES.len()] }
+    }
+
+    /// The model's name, or nothing.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.labels[0].1
+    }
+
+    /// Counts one answer.
+    pub fn record(&self, status: StatusCode, took: Duration) {
+        let index = STATUSES.iter().position(|known| *known == status.as_u16()).unwrap_or(STATUSES.len() - 1);
+        let (count, seconds) = self.by_status[index].get_or_init(|| {
+            let mut labels = self.labels.to_vec();
+            labels.push(("status", status.as_str().to_owned()));
+            (counter!(REQUESTS, &labels), histogram!(REQUEST_SECONDS, &labels))
+        });
+        count.increment(1);
+        seconds.record(took);
+    }
+}
+
+struct ExecutionHandles {
+    seconds: Histogram,
+    rows: Histogram,
+    by_outcome: [Counter; 4],
+}
+
+/// Execution metrics of one loaded version, under the track that it serves at the moment.
+pub struct ExecutionMetrics {
+    model: String,
+    version: String,
+    track: AtomicU8,
+    handles: [OnceLock<ExecutionHandles>; 2],
+}
+
+impl ExecutionMetrics {
+    /// Handles of a version.
+    #[must_use]
+    pub fn new(model: &str, version: u64) -> Self {
+        let handles = [const { OnceLock::new() }; 2];
+        Self { model: model.to_owned(), version: version.to_string(), track: AtomicU8::new(0), handles }
+    }
+
+    /// Later executions are counted under `track`.
+    pub fn set_track(&self, track: Track) {
+        self.track.store(track as u8, Ordering::Relaxed);
+    }
+}
+
+impl Observer for ExecutionMetrics {
+    #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+    fn executed(&self, execution: &Execution) {
+        let track = usize::from(self.track.load(Ordering::Relaxed)).min(1);
+        let handles = self.handles[track].get_or_init(|| {
+            let track = Track::ALL[track].name().to_owned();
+            let labels = [("model", self.model.clone()), ("version", self.version.clone()), ("track", track)];
+            let outcome = |outcome: &'static str| {
+                let mut labels = labels.to_vec();
+                labels.push(("outcome", outcome.to_owned()));
+                counter!(EXECUTIONS, &labels)
+            };
+            ExecutionHandles {
+                seconds: histogram!(PREDICTION_SECONDS, &labels),
+                rows: histogram!(BATCH_ROWS, &labels),
+                by_outcome: ["ok", "failed", "invalid_input", "terminated"].map(outcome),
+            }
+        });
+        handles.seconds.record(execution.duration);
+        handles.rows.record(execution.rows as f64);
+        let outcome = match execution.outcome {
+            Outcome::Ok => 0,
+            Outcome::Failed => 1,
+            Outcome::InvalidInput => 2,
+            Outcome::Terminated => 3,
+        };
+        handles.by_outcome[outcome].increment(1);
+    }
+}

@@ -1,0 +1,160 @@
+//! One thread a core, each with a runtime of its own: connections stay where they were put, so that their requests
+//! merge in one open batch and run on one session without a lock or a hand-off.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use metrics::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::layers::Stack;
+use crate::lifecycle::Lifecycle;
+use crate::serving::Serving;
+
+/// A handler's place: which reactor it runs on, and what it serves with.
+#[derive(Clone)]
+pub struct Seat {
+    /// The reactor's number.
+    pub reactor: usize,
+    /// What it serves with.
+    pub serving: Arc<Serving>,
+}
+
+/// A connection on its way to a reactor.
+pub struct Accepted {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Its place.
+    pub place: Place,
+}
+
+/// One of `server.maxConnections` places, held while a connection lives.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    gauge: Gauge,
+}
+
+impl Place {
+    /// Takes the place that `permit` stands for, and counts it.
+    #[must_use]
+    pub fn new(permit: OwnedSemaphorePermit, gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self { _permit: permit, gauge }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gauge.decrement(1.0);
+    }
+}
+
+/// What a reactor is started with.
+pub struct ReactorOptions {
+    /// Answers requests.
+    pub stack: Stack,
+    /// Knows about shutdown.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Cancelled when the process is done with it.
+    pub finished: CancellationToken,
+    /// How long a connection may wait for a complete request head.
+    pub idle_timeout: Duration,
+}
+
+/// A running reactor, from outside.
+pub struct Reactor {
+    connections: mpsc::UnboundedSender<Accepted>,
+    open: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+impl Reactor {
+    /// Starts the thread of reactor `number`.
+    ///
+    /// # Errors
+    /// When the system refuses a thread or a runtime.
+    pub fn start(number: usize, options: ReactorOptions) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (connections, accepted) = mpsc::unbounded_channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counter = open.clone();
+        let thread = thread::Builder::new()
+            .name(format!("perch-reactor-{number}"))
+            .spawn(move || runtime.block_on(run(options, accepted, counter)))?;
+        Ok(Self { connections, open, thread })
+    }
+
+    /// Connections it has.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Hands a connection over.
+    pub fn give(&self, connection: Accepted) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        // It only ever fails when the process is ending.
+        let _ = self.connections.send(connection);
+    }
+
+    /// Waits for the thread's end.
+    pub fn join(self) {
+        let _ = self.thread.join();
+    }
+}
+
+async fn run(options: ReactorOptions, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>) {
+    // A token of this reactor's own: all its connections look at it after each request.
+    let stopping = options.lifecycle.stopping().child_token();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle_timeout);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(options.idle_timeout);
+    let builder = Arc::new(builder);
+    loop {
+        let connection = tokio::select! {
+            () = options.finished.cancelled() => return,
+            Some(connection) = accepted.recv() => connection,
+        };
+        let (stack, builder, open) = (options.stack.clone(), builder.clone(), open.clone());
+        let stopping = stopping.clone();
+        options.lifecycle.spawn(async move {
+            if let Err(error) = serve(&builder, connection, stack, stopping).await {
+                tracing::debug!(error, "a connection ended");
+            }
+            open.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Serves one connection until it closes; at shutdown, until its request is answered.
+pub async fn serve(
+    builder: &Builder<TokioExecutor>,
+    connection: Accepted,
+    stack: Stack,
+    stopping: CancellationToken,
+) -> Result<(), String> {
+    let Accepted { stream, place: _place } = connection;
+    let set_up = |error: io::Error| error.to_string();
+    stream.set_nonblocking(true).map_err(set_up)?;
+    stream.set_nodelay(true).map_err(set_up)?;
+    let io = TokioIo::new(tokio::net::TcpStream::from_std(stream).map_err(set_up)?);
+    let service = service_fn(move |request| stack.clone().dispatch(request));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    ended.map_err(|error| error.to_string())
+}

@@ -1,0 +1,219 @@
+//! One model between the registry and the catalog: what it has loaded, what is loading, what failed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use perch_models::registry::{ModelListing, VersionListing};
+use perch_models::version::ModelVersion;
+use perch_router::track::Track;
+
+use super::plan::{Failure, Failures, Key, Problem, Step, TrackView, step};
+use crate::catalog::{ModelEntry, Served, VersionReport};
+use crate::config::Model;
+use crate::metrics::{self, ExecutionMetrics};
+
+/// A loaded version and its metrics.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) key: Key,
+    pub(super) runtime: Arc<ModelVersion>,
+    pub(super) executions: Arc<ExecutionMetrics>,
+}
+
+#[derive(Default)]
+struct TrackState {
+    served: Option<(Key, Arc<Served>)>,
+    problem: Option<Problem>,
+}
+
+/// A version that is to be loaded.
+pub(super) struct Order {
+    pub(super) track: Track,
+    pub(super) key: Key,
+    pub(super) listed: VersionListing,
+}
+
+/// One model's state.
+pub(super) struct ModelState {
+    pub(super) settings: Model,
+    pub(super) required: bool,
+    listing: ModelListing,
+    tracks: [TrackState; 2],
+    loading: Option<(Track, Key)>,
+    failures: Failures,
+}
+
+impl ModelState {
+    pub(super) fn new(settings: Model, required: bool) -> Self {
+        Self {
+            settings,
+            required,
+            listing: ModelListing::default(),
+            tracks: Default::default(),
+            loading: None,
+            failures: Failures::new(),
+        }
+    }
+
+    /// Takes over what the registry lists now. Where its entry is broken, the last good one stays in force.
+    pub(super) fn observe(&mut self, listing: ModelListing) {
+        if listing.error.is_some() {
+            self.listing.error = listing.error;
+        } else {
+            self.listing = listing;
+        }
+        let versions = &self.listing.versions;
+        self.failures.retain(|key, _| versions.get(&key.version).is_some_and(|now| now.fingerprint == key.fingerprint));
+    }
+
+    /// Brings the tracks as far as possible without loading; gives what has to be loaded next, if anything.
+    pub(super) fn advance(&mut self, now: Instant) -> Option<Order> {
+        for track in Track::ALL {
+            let at = |track: Track| self.tracks[track as usize].served.as_ref().map(|(key, _)| *key);
+            let (selector, other) = match track {
+                Track::Stable => (&self.settings.stable, Track::Canary),
+                Track::Canary => (&self.settings.canary, Track::Stable),
+            };
+            let view = TrackView { selector, loaded: at(track), other: at(other), optional: track == Track::Canary };
+            let next = step(&view, &self.listing, &self.failures, now);
+            let problem = if let Step::Stuck(problem) = &next { Some(problem.clone()) } else { None };
+            self.report_problem(track, problem);
+            match next {
+                Step::Keep | Step::Wait | Step::Stuck(_) => {}
+                Step::Drop => self.drop_track(track),
+                Step::Take(key) => self.take(track, other, key),
+                Step::Load(key) => {
+                    if self.loading.is_none()
+                        && let Some(listed) = self.listing.versions.get(&key.version).cloned()
+                    {
+                        self.loading = Some((track, key));
+                        metrics::set_state(&self.settings.name, key.version, "loading");
+                        return Some(Order { track, key, listed });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn report_problem(&mut self, track: Track, problem: Option<Problem>) {
+        let state = &mut self.tracks[track as usize];
+        if state.problem != problem {
+            if let Some(problem) = &problem {
+                tracing::warn!(model = self.settings.name, %track, "{}", problem.message);
+            }
+            state.problem = problem;
+        }
+    }
+
+    fn drop_track(&mut self, track: Track) {
+        if let Some((key, _)) = self.tracks[track as usize].served.take() {
+            self.note_unloaded(key);
+            tracing::info!(model = self.settings.name, version = key.version, %track, "unloaded");
+        }
+    }
+
+    /// A promoted canary is stable's already: the two tracks share it until the canary alias goes.
+    fn take(&mut self, track: Track, other: Track, key: Key) {
+        if track == Track::Canary {
+            // canary = stable is no canary.
+            return self.drop_track(Track::Canary);
+        }
+        if let Some((_, served)) = self.tracks[other as usize].served.take() {
+            let loaded = Loaded { key, runtime: served.runtime.clone(), executions: served.executions.clone() };
+            self.serve(track, &loaded);
+        }
+    }
+
+    fn serve(&mut self, track: Track, loaded: &Loaded) {
+        let name = &self.settings.name;
+        let (runtime, executions) = (loaded.runtime.clone(), loaded.executions.clone());
+        let served = Served::new(name, loaded.key.version, track, runtime, executions);
+        tracing::info!(
+            model = name,
+            version = loaded.key.version,
+            %track,
+            digest = loaded.runtime.digest(),
+            mode = ?loaded.runtime.mode(),
+            sessions = loaded.runtime.sessions(),
+            "serving"
+        );
+        let before = self.tracks[track as usize].served.replace((loaded.key, Arc::new(served)));
+        if let Some((key, _)) = before.filter(|(key, _)| key.version != loaded.key.version) {
+            self.note_unloaded(key);
+        }
+    }
+
+    fn note_unloaded(&self, key: Key) {
+        let elsewhere = self.tracks.iter().any(|track| track.served.as_ref().is_some_and(|(other, _)| *other == key));
+        if !elsewhere {
+            metrics::set_state(&self.settings.name, key.version, "unloaded");
+            metrics::set_version(&self.settings.name, key.version, 0, false, 0);
+        }
+    }
+
+    /// A load has ended.
+    pub(super) fn finish(&mut self, track: Track, key: Key, result: Result<Loaded, String>, now: Instant) {
+        self.loading = None;
+        match result {
+            Ok(loaded) => {
+                metrics::set_state(&self.settings.name, key.version, "ready");
+                self.failures.remove(&key);
+                self.serve(track, &loaded);
+            }
+            Err(error) => {
+                metrics::set_state(&self.settings.name, key.version, "failed");
+                let failure = Failure::after(self.failures.get(&key), error, now);
+                tracing::error!(
+                    model = self.settings.name,
+                    version = key.version,
+                    %track,
+                    attempts = failure.attempts,
+                    error = failure.error,
+                    serving = self.tracks[Track::Stable as usize].served.as_ref().map(|(key, _)| key.version),
+                    "a version could not be loaded"
+                );
+                self.failures.insert(key, failure);
+            }
+        }
+    }
+
+    /// What requests and /health/all see.
+    pub(super) fn entry(&self) -> ModelEntry {
+        let served = |track: Track| self.tracks[track as usize].served.as_ref().map(|(_, served)| served.clone());
+        let mut versions = Vec::new();
+        for track in Track::ALL {
+            let state = &self.tracks[track as usize];
+            let serving = state.served.as_ref();
+            if let Some((key, served)) = serving {
+                let own = state.problem.as_ref().filter(|problem| problem.version == Some(key.version));
+                versions.push(VersionReport {
+                    version: key.version,
+                    track,
+                    digest: Some(served.runtime.digest().to_owned()),
+                    state: "ready",
+                    error: own.map(|problem| problem.message.clone()),
+                });
+            }
+            if let Some((_, key)) = self.loading.filter(|(loading, _)| *loading == track) {
+                let version = key.version;
+                versions.push(VersionReport { version, track, digest: None, state: "loading", error: None });
+            } else if let Some(problem) = &state.problem
+                && let Some(version) =
+                    problem.version.filter(|version| serving.is_none_or(|(key, _)| key.version != *version))
+            {
+                let error = Some(problem.message.clone());
+                versions.push(VersionReport { version, track, digest: None, state: "failed", error });
+            }
+        }
+        let unversioned =
+            self.tracks.iter().filter_map(|track| track.problem.as_ref()).find(|problem| problem.version.is_none());
+        ModelEntry {
+            required: self.required,
+            stable: served(Track::Stable),
+            canary: served(Track::Canary),
+            versions,
+            error: self.listing.error.clone().or_else(|| unversioned.map(|problem| problem.message.clone())),
+        }
+    }
+}
