@@ -55,7 +55,7 @@ fn parse(body: &[u8], signature: &Signature) -> Result<Vec<Tensor>, String> {
     let mut jiter = Jiter::new(body).with_allow_inf_nan();
     let start = body.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     if jiter.peek().map_err(|error| error.to_string())? == Peek::Array {
-        return read(&Envelope::bare(body, start..body.len(), Form::Named), signature);
+        return read(Envelope::bare(body, start..body.len(), Form::Named), signature);
     }
     let mut columns: Option<Vec<String>> = None;
     let mut data = None;
@@ -88,13 +88,13 @@ fn parse(body: &[u8], signature: &Signature) -> Result<Vec<Tensor>, String> {
             if names.len() > 1 && columns != names {
                 return Err(format!("the frame's columns are {columns:?}, expected {names:?}"));
             }
-            read(&Envelope::bare(body, data, Form::Instances), signature)
+            read(Envelope::bare(body, data, Form::Instances), signature)
         }
-        _ => read(&Envelope::scan(body).map_err(|error| error.to_string())?, signature),
+        _ => read(Envelope::scan(body, |_| None).map_err(|error| error.to_string())?, signature),
     }
 }
 
-fn read(envelope: &Envelope<'_>, signature: &Signature) -> Result<Vec<Tensor>, String> {
+fn read(mut envelope: Envelope<'_>, signature: &Signature) -> Result<Vec<Tensor>, String> {
     envelope.tensors(signature).map_err(|error| error.to_string())
 }
 

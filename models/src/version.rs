@@ -168,20 +168,37 @@ impl ModelVersion {
 
     /// Runs one request's rows, on the lane of `reactor` or on a worker.
     ///
-    /// `inputs` are in the signature's order and were [checked](Signature::check).
+    /// `inputs` are in the signature's order and were [checked](Signature::check); `arrived` is when the request did.
     ///
     /// # Errors
     /// See [`InferError`].
-    pub async fn infer(&self, reactor: usize, inputs: Vec<Tensor>, deadline: Instant) -> Result<Answer, InferError> {
+    pub async fn infer(
+        &self,
+        reactor: usize,
+        inputs: Vec<Tensor>,
+        arrived: Instant,
+        deadline: Instant,
+    ) -> Result<Answer, InferError> {
         let rows = self.rows(&inputs)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { inputs, rows, arrived: Instant::now(), deadline, reply };
-        match self.lanes.get(reactor) {
-            Some(lane) if self.mode() == Mode::Inline && self.cost().estimate(rows) <= INLINE_MOST => lane.submit(job),
-            _ => self.shared.pool.push(job),
-        }
+        let job = Job { inputs, rows, arrived, deadline, reply };
+        let answer = match self.lanes.get(reactor) {
+            Some(lane) if self.mode() == Mode::Inline && self.cost().estimate(rows) <= INLINE_MOST => {
+                lane.submit(job);
+                // A lane runs on this very thread and is ended by the watchdog: no timer could fire earlier.
+                answer.await
+            }
+            _ => {
+                self.shared.pool.push(job);
+                // A worker answers at the deadline too, but a kernel that cannot be ended must not hold the client.
+                match tokio::time::timeout_at(deadline.into(), answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Err(InferError::Timeout),
+                }
+            }
+        };
         // A sender that is dropped unanswered means that its thread is gone.
-        answer.await.unwrap_or(Err(InferError::Unloaded))
+        answer.unwrap_or(Err(InferError::Unloaded))
     }
 
     /// Rows of a request. Where rows are stacked, all inputs must have the same number.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get};
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use perch_models::backend::Loader;
 use perch_models::registry::Directory;
@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
 use crate::http::health::{self, Health};
-use crate::http::{metrics as metrics_http, predict};
+use crate::http::metrics as metrics_http;
 use crate::layers::{Shared, Spans, Stack};
 use crate::lifecycle::{self, Lifecycle};
 use crate::listener::{self, BindError};
@@ -133,15 +133,15 @@ impl App {
             timeout: server.request_timeout,
             max_body: server.max_body,
         });
-        let data = Router::new()
-            .route("/predict", post(predict::predict))
-            .fallback(async || ApiError::new(Kind::NotFound, "no such path"))
-            .method_not_allowed_fallback(async || {
-                ApiError::new(Kind::MethodNotAllowed, "this path takes other methods")
-            })
-            .with_state(Seat { reactor: number, serving });
+        // POST /predict never comes here: the stack answers it without a detour.
+        let wrong_method = async || ApiError::new(Kind::MethodNotAllowed, "this path takes POST");
+        let others = Router::new()
+            .route("/predict", any(wrong_method))
+            .fallback(async || ApiError::new(Kind::NotFound, "no such path"));
+        let seat = Seat { reactor: number, serving };
+        let stack = Stack { probes: self.probes(), others, seat, shared: shared.clone(), spans: self.spans };
         let options = ReactorOptions {
-            stack: Stack::new(self.probes(), data, shared.clone(), self.spans),
+            stack: Arc::new(stack),
             lifecycle: self.lifecycle.clone(),
             finished: finished.clone(),
             idle_timeout: server.idle_timeout,

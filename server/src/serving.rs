@@ -63,14 +63,9 @@ impl Serving {
     ///
     /// # Errors
     /// The model's failure, a full queue, or the deadline.
-    pub async fn infer(&self, parsed: &mut Parsed, reactor: usize, deadline: Instant) -> Result<Answer, ApiError> {
+    pub async fn infer(&self, parsed: &mut Parsed, reactor: usize, arrived: Instant) -> Result<Answer, ApiError> {
         let inputs = std::mem::take(&mut parsed.inputs);
-        let run = parsed.served.runtime.infer(reactor, inputs, deadline);
-        // The model's own deadline is the watchdog's; this one holds even where a kernel cannot be ended.
-        match tokio::time::timeout_at(deadline.into(), run).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(ApiError::new(Kind::Timeout, "the model gave no answer before the deadline")),
-        }
+        Ok(parsed.served.runtime.infer(reactor, inputs, arrived, arrived + self.timeout).await?)
     }
 
     /// Writes with `write`; a large answer off the reactor.
@@ -88,7 +83,8 @@ impl Serving {
 
 fn parse(body: &[u8], snapshot: &Snapshot) -> Result<Parsed, Failed> {
     let early = |error: ApiError| (error, None);
-    let envelope = Envelope::scan(body).map_err(ApiError::from).map_err(early)?;
+    let signature = |model: Option<&str>| Some(snapshot.stable(model).ok()?.runtime.signature().as_ref());
+    let mut envelope = Envelope::scan(body, signature).map_err(ApiError::from).map_err(early)?;
     let served = snapshot.stable(envelope.model.as_deref()).map_err(early)?.clone();
     let signature = served.runtime.signature();
     let understood = envelope.tensors(signature).and_then(|inputs| Ok((inputs, envelope.selected(signature)?)));

@@ -1,4 +1,7 @@
-//! The outer object of a prediction request: finds its parts without parsing the numbers.
+//! The outer object of a prediction request.
+//!
+//! Where the model is known by the time its tensors come, they are read on the way, and the body is gone through once.
+//! Otherwise they are skipped, and read from where they stand once the model is known.
 
 use std::ops::Range;
 
@@ -28,6 +31,8 @@ const KNOWN: &str = "model, instances, inputs, outputs, parameters, id";
 pub struct Envelope<'b> {
     body: &'b [u8],
     data: Range<usize>,
+    /// The tensors, when they were read on the way.
+    tensors: Option<Vec<Tensor>>,
     /// The model asked for, when named.
     pub model: Option<String>,
     /// How the tensors are written.
@@ -41,44 +46,38 @@ pub struct Envelope<'b> {
 impl<'b> Envelope<'b> {
     /// Scans a whole body. All of its syntax is checked here, but for the text of strings.
     ///
+    /// `signature` gives the signature of the model with this name, or of the only model, where there is one; what it
+    /// gives must not change between here and [`Envelope::tensors`].
+    ///
     /// # Errors
     /// Malformed JSON with line and column, or a field that does not belong here.
-    pub fn scan(body: &'b [u8]) -> Result<Self> {
-        let mut cursor = Cursor::new(body, 0..body.len());
-        let peek = cursor.peek()?;
-        if peek != Peek::Object {
-            return Err(BodyError::Invalid(format!(
-                "expected a JSON object with \"instances\" or \"inputs\", got {}",
-                type_name(peek)
-            )));
+    pub fn scan<'s>(body: &'b [u8], signature: impl Fn(Option<&str>) -> Option<&'s Signature>) -> Result<Self> {
+        match scan(body, &signature) {
+            // Tensors that cannot be read on the way are an error only if they are for that model, and the model may
+            // yet be named.
+            Err(BodyError::Invalid(_)) => scan(body, &|_| None),
+            scanned => scanned,
         }
-        let mut fields = Fields::default();
-        let mut key = cursor.object()?;
-        while let Some(name) = key {
-            fields.read(&mut cursor, &name)?;
-            key = cursor.next_key()?;
-        }
-        cursor.finish()?;
-        fields.envelope(body)
     }
 
     /// An envelope around a bare value, as input examples are stored.
     #[must_use]
     pub const fn bare(body: &'b [u8], data: Range<usize>, form: Form) -> Self {
-        Self { body, data, model: None, form, outputs: None, id: None }
+        Self { body, data, tensors: None, model: None, form, outputs: None, id: None }
     }
 
     /// Reads the tensors, in the order of the signature's inputs, and checks them against it.
     ///
     /// # Errors
     /// Names the input, what was expected and what came.
-    pub fn tensors(&self, signature: &Signature) -> Result<Vec<Tensor>> {
-        let cursor = Cursor::new(self.body, self.data.clone());
-        let tensors = match self.form {
-            Form::Instances => read::instances(cursor, signature),
-            Form::Named => read::named(cursor, signature),
-            Form::Oip => oip::tensors(cursor, self.body, signature),
-        }?;
+    pub fn tensors(&mut self, signature: &Signature) -> Result<Vec<Tensor>> {
+        let mut cursor = Cursor::new(self.body, self.data.clone());
+        let tensors = match (self.tensors.take(), self.form) {
+            (Some(tensors), _) => tensors,
+            (None, Form::Instances) => read::instances(&mut cursor, signature)?,
+            (None, Form::Named) => read::named(&mut cursor, signature)?,
+            (None, Form::Oip) => oip::tensors(&mut cursor, self.body, signature)?,
+        };
         signature.check(&tensors).map_err(BodyError::Invalid)?;
         Ok(tensors)
     }
@@ -102,27 +101,66 @@ impl<'b> Envelope<'b> {
     }
 }
 
+fn scan<'b, 's>(body: &'b [u8], signature: &impl Fn(Option<&str>) -> Option<&'s Signature>) -> Result<Envelope<'b>> {
+    let mut cursor = Cursor::new(body, 0..body.len());
+    let peek = cursor.peek()?;
+    if peek != Peek::Object {
+        let got = type_name(peek);
+        return Err(BodyError::Invalid(format!("expected a JSON object with \"instances\" or \"inputs\", got {got}")));
+    }
+    let mut fields = Fields::default();
+    let mut key = cursor.object()?;
+    while let Some(name) = key {
+        fields.read(&mut cursor, &name, signature)?;
+        key = cursor.next_key()?;
+    }
+    cursor.finish()?;
+    fields.envelope(body)
+}
+
 #[derive(Default)]
 struct Fields {
     model: Option<String>,
     instances: Option<Range<usize>>,
     inputs: Option<Range<usize>>,
+    tensors: Option<Vec<Tensor>>,
     outputs: Option<Vec<String>>,
     parameters: bool,
     id: Option<String>,
 }
 
 impl Fields {
-    fn read(&mut self, cursor: &mut Cursor<'_>, name: &str) -> Result<()> {
+    fn read<'s>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        name: &str,
+        signature: &impl Fn(Option<&str>) -> Option<&'s Signature>,
+    ) -> Result<()> {
         let peek = cursor.peek()?;
         let twice = match name {
-            "model" => self.model.replace(string(cursor, peek, name)?).is_some(),
+            "model" => {
+                // Tensors before it were read for another one, perhaps.
+                self.tensors = None;
+                self.model.replace(string(cursor, peek, name)?).is_some()
+            }
             "id" => self.id.replace(string(cursor, peek, name)?).is_some(),
             "instances" => {
                 expect(peek, Peek::Array, "instances: expected an array of rows")?;
-                self.instances.replace(cursor.skip()?).is_some()
+                let data = match signature(self.model.as_deref()) {
+                    Some(signature) => self.on_the_way(cursor, |cursor| read::instances(cursor, signature))?,
+                    None => cursor.skip()?,
+                };
+                self.instances.replace(data).is_some()
             }
-            "inputs" => self.inputs.replace(cursor.skip()?).is_some(),
+            "inputs" => {
+                let data = match signature(self.model.as_deref()) {
+                    Some(signature) if peek == Peek::Object => {
+                        self.on_the_way(cursor, |cursor| read::named(cursor, signature))?
+                    }
+                    _ => cursor.skip()?,
+                };
+                self.inputs.replace(data).is_some()
+            }
             "outputs" => {
                 expect(peek, Peek::Array, "outputs: expected an array of output names")?;
                 let names = oip::output_names(cursor)?;
@@ -144,6 +182,16 @@ impl Fields {
         Ok(())
     }
 
+    fn on_the_way<'j>(
+        &mut self,
+        cursor: &mut Cursor<'j>,
+        read: impl FnOnce(&mut Cursor<'j>) -> Result<Vec<Tensor>>,
+    ) -> Result<Range<usize>> {
+        let start = cursor.offset();
+        self.tensors = Some(read(cursor)?);
+        Ok(start..cursor.offset())
+    }
+
     fn envelope(self, body: &[u8]) -> Result<Envelope<'_>> {
         let (data, form) = match (self.instances, self.inputs) {
             (Some(data), None) => (data, Form::Instances),
@@ -154,7 +202,8 @@ impl Fields {
             (Some(_), Some(_)) => return Err(BodyError::invalid("expected \"instances\" or \"inputs\", got both")),
             (None, None) => return Err(BodyError::invalid("expected \"instances\" or \"inputs\", got neither")),
         };
-        Ok(Envelope { body, data, model: self.model, form, outputs: self.outputs, id: self.id })
+        let tensors = self.tensors;
+        Ok(Envelope { body, data, tensors, model: self.model, form, outputs: self.outputs, id: self.id })
     }
 }
 
@@ -170,15 +219,17 @@ pub(super) fn string(cursor: &mut Cursor<'_>, peek: Peek, field: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::DType;
+    use crate::signature::{Dim, TensorSpec};
 
     fn message(body: &str) -> String {
-        Envelope::scan(body.as_bytes()).expect_err(body).to_string()
+        Envelope::scan(body.as_bytes(), |_| None).expect_err(body).to_string()
     }
 
     #[test]
     fn the_parts_are_found_in_any_order() {
         let body = br#" {"instances": [[1,2]], "id": "7", "model": "m", "outputs": ["y", {"name": "z"}]} "#;
-        let envelope = Envelope::scan(body).expect("well formed");
+        let envelope = Envelope::scan(body, |_| None).expect("well formed");
         assert_eq!(envelope.model.as_deref(), Some("m"));
         assert_eq!(envelope.id.as_deref(), Some("7"));
         assert_eq!(envelope.form, Form::Instances);
@@ -188,10 +239,35 @@ mod tests {
 
     #[test]
     fn the_form_of_inputs_is_told_by_what_stands_there() {
-        let form = |body: &str| Envelope::scan(body.as_bytes()).map(|envelope| envelope.form);
+        let form = |body: &str| Envelope::scan(body.as_bytes(), |_| None).map(|envelope| envelope.form);
         assert_eq!(form(r#"{"inputs": {"x": [1]}}"#), Ok(Form::Named));
         assert_eq!(form(r#"{"inputs": [[1]]}"#), Ok(Form::Named));
         assert_eq!(form(r#"{"inputs": [ {"name": "x"}]}"#), Ok(Form::Oip));
+    }
+
+    #[test]
+    fn tensors_read_on_the_way_are_those_read_later() {
+        let spec =
+            |width| TensorSpec { name: "x".into(), dtype: DType::F32, shape: vec![Dim::Free(None), Dim::Fixed(width)] };
+        let signature = |width| Signature { inputs: vec![spec(width)], outputs: vec![] };
+        let (two, three) = (signature(2), signature(3));
+        for body in [
+            r#"{"model": "two", "instances": [[1,2],[3,4]], "id": "a"}"#,
+            r#"{"model": "two", "inputs": {"x": [[1,2],[3,4]]}}"#,
+            r#"{"instances": [[1,2],[3,4]], "model": "two"}"#,
+            r#"{"model": "two", "inputs": [[1,2],[3,4]]}"#,
+        ] {
+            // Without a name it is the model of three; those tensors must not be taken for it.
+            let known = |model: Option<&str>| Some(if model == Some("two") { &two } else { &three });
+            let mut once = Envelope::scan(body.as_bytes(), known).expect(body);
+            let mut twice = Envelope::scan(body.as_bytes(), |_| None).expect(body);
+            assert_eq!(once.tensors(&two), twice.tensors(&two), "{body}");
+            assert!(twice.tensors(&two).is_ok_and(|tensors| tensors[0].shape() == [2, 2]), "{body}");
+        }
+        let wrong = r#"{"model": "two", "instances": [[1]]}"#;
+        let mut envelope = Envelope::scan(wrong.as_bytes(), |_| Some(&two)).expect("an envelope all the same");
+        let error = envelope.tensors(&two).expect_err("a value is missing");
+        assert_eq!(error.to_string(), "input \"x\" (float32[?,2]) at [0]: expected 2 values, got 1");
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn named_output(cursor: &mut Cursor<'_>) -> Result<String> {
 }
 
 /// The tensors of a request in this form.
-pub(super) fn tensors(mut cursor: Cursor<'_>, body: &[u8], signature: &Signature) -> Result<Vec<Tensor>> {
+pub(super) fn tensors(cursor: &mut Cursor<'_>, body: &[u8], signature: &Signature) -> Result<Vec<Tensor>> {
     let mut tensors: Vec<Option<Tensor>> = vec![None; signature.inputs.len()];
     cursor.peek()?;
     let mut next = cursor.array()?;
@@ -61,7 +61,7 @@ pub(super) fn tensors(mut cursor: Cursor<'_>, body: &[u8], signature: &Signature
     while let Some(peek) = next {
         let place = format!("inputs[{count}]");
         expect(peek, Peek::Object, &format!("{place}: expected an object"))?;
-        let given = Given::read(&mut cursor, &place)?;
+        let given = Given::read(cursor, &place)?;
         let at = signature.input(&given.name).ok_or_else(|| {
             let known: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
             let name: String = given.name.chars().take(64).collect();

@@ -18,7 +18,7 @@ fn missing(place: &str, spec: &TensorSpec) -> BodyError {
 }
 
 /// `{"name": nested, ...}`, or the bare nested array of a model with one input.
-pub(super) fn named(mut cursor: Cursor<'_>, signature: &Signature) -> Result<Vec<Tensor>> {
+pub(super) fn named(cursor: &mut Cursor<'_>, signature: &Signature) -> Result<Vec<Tensor>> {
     let peek = cursor.peek()?;
     if peek != Peek::Object {
         let [spec] = signature.inputs.as_slice() else {
@@ -29,7 +29,7 @@ pub(super) fn named(mut cursor: Cursor<'_>, signature: &Signature) -> Result<Vec
             )));
         };
         let mut reader = reader(spec);
-        reader.whole(&mut cursor, peek)?;
+        reader.whole(cursor, peek)?;
         return Ok(vec![reader.finish()?]);
     }
     let mut tensors: Vec<Option<Tensor>> = vec![None; signature.inputs.len()];
@@ -38,7 +38,7 @@ pub(super) fn named(mut cursor: Cursor<'_>, signature: &Signature) -> Result<Vec
         let at = find(signature, &name, &"inputs")?;
         let mut reader = reader(&signature.inputs[at]);
         let peek = cursor.peek()?;
-        reader.whole(&mut cursor, peek)?;
+        reader.whole(cursor, peek)?;
         if tensors[at].replace(reader.finish()?).is_some() {
             return Err(BodyError::Invalid(format!("inputs: input \"{name}\" stands twice")));
         }
@@ -49,7 +49,7 @@ pub(super) fn named(mut cursor: Cursor<'_>, signature: &Signature) -> Result<Vec
 }
 
 /// `[row, row, ...]`.
-pub(super) fn instances(mut cursor: Cursor<'_>, signature: &Signature) -> Result<Vec<Tensor>> {
+pub(super) fn instances(cursor: &mut Cursor<'_>, signature: &Signature) -> Result<Vec<Tensor>> {
     let mut readers: Vec<_> = signature.inputs.iter().map(reader).collect();
     // Flat rows need an order that nobody can mistake: every input is one value a row.
     let flat = signature.inputs.len() > 1 && signature.inputs.iter().all(is_column);
@@ -58,9 +58,9 @@ pub(super) fn instances(mut cursor: Cursor<'_>, signature: &Signature) -> Result
     let mut next = cursor.array()?;
     while let Some(peek) = next {
         match (peek, readers.as_mut_slice()) {
-            (Peek::Object, readers) => object_row(&mut cursor, signature, readers, row)?,
-            (peek, [reader]) => reader.row(&mut cursor, peek)?,
-            (Peek::Array, readers) if flat => flat_row(&mut cursor, signature, readers, row)?,
+            (Peek::Object, readers) => object_row(cursor, signature, readers, row)?,
+            (peek, [reader]) => reader.row(cursor, peek)?,
+            (Peek::Array, readers) if flat => flat_row(cursor, signature, readers, row)?,
             (peek, _) => {
                 let or = if flat { " or a row of their values" } else { "" };
                 return Err(BodyError::Invalid(format!(

@@ -22,10 +22,18 @@ const LIMIT: Duration = Duration::from_millis(250);
 
 /// One reactor's open batch and session. Only that reactor's thread uses it, so its locks are never waited for.
 pub(crate) struct Lane {
-    open: Mutex<Vec<Job>>,
+    open: Mutex<Open>,
     session: Mutex<Option<Session>>,
     max_rows: usize,
     shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Open {
+    jobs: Vec<Job>,
+    rows: usize,
+    /// Whether a runner is on its way.
+    runner: bool,
 }
 
 /// What the lanes of one version share.
@@ -41,14 +49,20 @@ impl Lane {
         Self { open: Mutex::default(), session: Mutex::new(Some(session)), max_rows, shared }
     }
 
-    /// Adds a job to the open batch.
+    /// Adds a job to the open batch. A full batch is run at once: waiting would gain nothing, and the requests' data
+    /// are still in the cache.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) {
-        let opened = {
+        let (full, opened) = {
             let mut open = self.open.lock();
-            open.push(job);
-            open.len() == 1
+            open.rows += job.rows;
+            open.jobs.push(job);
+            let full = open.rows >= self.max_rows;
+            let opened = !full && !std::mem::replace(&mut open.runner, true);
+            (full, opened)
         };
-        if opened {
+        if full {
+            while self.run_once() {}
+        } else if opened {
             let lane = Arc::clone(self);
             self.shared.tasks.spawn(async move {
                 tokio::task::yield_now().await;
@@ -56,6 +70,7 @@ impl Lane {
                     // Let requests that arrived meanwhile be read before the rest is run.
                     tokio::task::yield_now().await;
                 }
+                lane.open.lock().runner = false;
             });
         }
     }
@@ -64,9 +79,11 @@ impl Lane {
     fn run_once(&self) -> bool {
         let (batch, more) = {
             let mut open = self.open.lock();
-            let count = batch_len(&open, self.max_rows);
-            let rest = open.split_off(count);
-            (std::mem::replace(&mut *open, rest), !open.is_empty())
+            let count = batch_len(&open.jobs, self.max_rows);
+            let rest = open.jobs.split_off(count);
+            open.rows = rest.iter().map(|job| job.rows).sum();
+            let more = !rest.is_empty();
+            (std::mem::replace(&mut open.jobs, rest), more)
         };
         let mut session = self.session.lock();
         let left = match session.as_mut() {

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -19,8 +20,8 @@ use crate::serving::{Failed, Parsed};
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers a prediction, or the error that the outer layer renders.
-pub async fn predict(State(seat): State<Seat>, request: Request) -> Response {
-    match answer(&seat, request).await {
+pub async fn predict(seat: &Seat, request: Request) -> Response {
+    match answer(seat, request).await {
         Ok(response) => response,
         Err((error, served)) => {
             let mut response = error.into_response();
@@ -34,11 +35,11 @@ pub async fn predict(State(seat): State<Seat>, request: Request) -> Response {
 
 async fn answer(seat: &Seat, request: Request) -> Result<Response, Failed> {
     let serving = &seat.serving;
-    let deadline = Instant::now() + serving.timeout;
-    let body = body::read(request, serving.max_body, deadline).await.map_err(|error| (error, None))?;
+    let arrived = Instant::now();
+    let body = body::read(request, serving.max_body, arrived + serving.timeout).await.map_err(|error| (error, None))?;
     let mut parsed = serving.parse(body).await?;
     let served = parsed.served.clone();
-    let answer = match serving.infer(&mut parsed, seat.reactor, deadline).await {
+    let answer = match serving.infer(&mut parsed, seat.reactor, arrived).await {
         Ok(answer) => answer,
         Err(error) => return Err((error, Some(served))),
     };
@@ -75,10 +76,27 @@ fn render(parsed: &Parsed, answer: &Answer) -> Vec<u8> {
 
 /// `queue;dur=0.012, execute;dur=0.034`, in milliseconds.
 fn server_timing(answer: &Answer) -> HeaderValue {
-    let text = format!(
-        "queue;dur={:.3}, execute;dur={:.3}",
-        answer.queued.as_secs_f64() * 1e3,
-        answer.executed.as_secs_f64() * 1e3
-    );
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    let mut text = Vec::with_capacity(48);
+    for (name, time) in [("queue;dur=", answer.queued), (", execute;dur=", answer.executed)] {
+        let micros = time.as_micros();
+        text.extend_from_slice(name.as_bytes());
+        // Whole microseconds as a decimal fraction: formatting a float takes three times as long.
+        text.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
+        let digit = |place: u128| b'0' + u8::try_from(micros / place % 10).unwrap_or(0);
+        text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn timing_is_in_milliseconds() {
+        let time = Duration::from_micros;
+        let answer = Answer { columns: [].into(), rows: 0..0, queued: time(7), executed: time(12_045) };
+        assert_eq!(server_timing(&answer), "queue;dur=0.007, execute;dur=12.045");
+    }
 }

@@ -1,65 +1,108 @@
 //! What every request passes before its handler.
 //!
 //! Outermost first, and why there:
-//! 1. [`dispatch`]: health and metrics go past everything below, so that they answer when all else is full.
-//! 2. Trace: the span covers all the rest. It is made only where spans are exported or logged.
-//! 3. Compression: sees the final body, errors included.
+//! 1. [`Stack::dispatch`]: health and metrics go past everything below, so that they answer when all else is full.
+//! 2. Trace: the span covers all the rest. Only where spans are wanted.
+//! 3. Compression: sees the final body, errors included. Only for clients that accept it.
 //! 4. [`scope`]: request id, admission, panics, errors' bodies, metrics: whatever happens inside, one answer leaves
-//!    here, counted and named. One layer in place of five: each boxed future or body costs more than what it does.
-//! 5. The router and its handlers.
+//!    here, counted and named. One room in place of five layers: each boxed future or body costs more than what it
+//!    does.
+//! 5. `/predict` directly, everything else through the router.
 
 mod request_id;
 mod scope;
 mod trace;
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use http::Method;
+use http::header::ACCEPT_ENCODING;
 use hyper::body::Incoming;
-use tower::{Layer, ServiceExt};
-use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
-use tower_http::compression::{Compression, CompressionLayer};
+use tower::{Layer, Service, ServiceExt};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-pub use scope::{Scope, ScopeLayer, Shared};
+pub use scope::{Shared, scope};
 pub use trace::Spans;
+
+use crate::http::predict::predict;
+use crate::reactor::Seat;
 
 /// Answers under this many bytes are sent as they are: compressing them costs more than it saves.
 const COMPRESS_ABOVE: u64 = 1024;
 
-type Compressible = And<SizeAbove, NotForContentType>;
-type Layered = trace::Trace<Compression<Scope<Router>, Compressible>>;
-
-/// The service of one reactor: probes beside, everything else through the layers.
-#[derive(Clone)]
+/// What answers the requests of one reactor.
 pub struct Stack {
-    probes: Router,
-    data: Layered,
+    /// Health and metrics.
+    pub probes: Router,
+    /// Every path but `/predict`.
+    pub others: Router,
+    /// Where `/predict` runs.
+    pub seat: Seat,
+    /// What all reactors' requests share.
+    pub shared: Arc<Shared>,
+    /// Who wants spans.
+    pub spans: Spans,
 }
 
 impl Stack {
-    /// `data` behind the layers, `probes` past them.
-    #[must_use]
-    pub fn new(probes: Router, data: Router, shared: Arc<Shared>, spans: Spans) -> Self {
-        let compressible = SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::IMAGES);
-        let scoped = ScopeLayer(shared).layer(data);
-        let compressed = CompressionLayer::new().compress_when(compressible).layer(scoped);
-        Self { probes, data: trace::layer(spans).layer(compressed) }
-    }
-
     /// Answers one request of a connection.
     ///
     /// # Errors
     /// Never: failures are answers.
-    pub async fn dispatch(self, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+    pub async fn dispatch(self: Arc<Self>, request: http::Request<Incoming>) -> Result<Response, Infallible> {
         let request: Request = request.map(Body::new);
         if is_probe(request.uri().path()) {
-            return self.probes.oneshot(request).await;
+            return self.probes.clone().oneshot(request).await;
         }
-        self.data.oneshot(request).await.map(|response| response.map(Body::new))
+        let plain = !request.headers().contains_key(ACCEPT_ENCODING);
+        if plain && !self.spans.wanted() {
+            return Ok(self.answer(request).await);
+        }
+        let compressible = SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::IMAGES);
+        let compressed = CompressionLayer::new().compress_when(compressible).layer(Inner(self.clone()));
+        let traced = trace::layer(self.spans).layer(compressed);
+        traced.oneshot(request).await.map(|response| response.map(Body::new))
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        if request.uri().path() == "/predict" && request.method() == Method::POST {
+            return scope(&self.shared, request, |request| predict(&self.seat, request)).await;
+        }
+        let others = |request| async move {
+            match self.others.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        };
+        scope(&self.shared, request, others).await
+    }
+}
+
+/// Everything inside of the optional layers, as a service.
+#[derive(Clone)]
+struct Inner(Arc<Stack>);
+
+impl Service<Request> for Inner {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let stack = self.0.clone();
+        Box::pin(async move { Ok(stack.answer(request).await) })
     }
 }
 

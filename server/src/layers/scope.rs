@@ -1,4 +1,4 @@
-//! The layer that owns a request from its head to its answer: id, admission, panics, errors, metrics.
+//! What owns a request from its head to its answer: id, admission, panics, errors, metrics.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,6 @@ use http::header::CONNECTION;
 use http::{HeaderValue, StatusCode, Version};
 use metrics::Gauge;
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
 
 use super::request_id::{self, X_REQUEST_ID};
 use crate::error::{ApiError, Kind};
@@ -44,51 +43,22 @@ impl Shared {
     }
 }
 
-/// Wraps a service in a [`Scope`].
-#[derive(Clone)]
-pub struct ScopeLayer(pub Arc<Shared>);
-
-impl<S> Layer<S> for ScopeLayer {
-    type Service = Scope<S>;
-
-    fn layer(&self, inner: S) -> Scope<S> {
-        Scope { inner, shared: self.0.clone() }
-    }
-}
-
-/// See the module.
-#[derive(Clone)]
-pub struct Scope<S> {
-    inner: S,
-    shared: Arc<Shared>,
-}
-
-impl<S> Service<Request> for Scope<S>
-where
-    S: Service<Request, Response = Response>,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = ScopeFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let ticket = Ticket::new(self.shared.clone(), &request);
-        let state = if ticket.admitted {
-            // A handler may panic before its first await, too.
-            match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
-                Ok(future) => State::Running { future },
-                Err(_) => State::Refused { error: Some(panicked()) },
-            }
-        } else {
-            let message = format!("{} requests are being answered already", self.shared.most);
-            State::Refused { error: Some(ApiError::overloaded(message, Duration::from_secs(1))) }
-        };
-        ScopeFuture { state, ticket }
-    }
+/// Answers `request` with what `handle` makes of it, or with an error in its place.
+///
+/// A function over a future, not a tower service: the hot path has no boxed future and moves no request twice.
+pub fn scope<F: Future<Output = Response>>(
+    shared: &Arc<Shared>,
+    request: Request,
+    handle: impl FnOnce(Request) -> F,
+) -> ScopeFuture<F> {
+    let ticket = Ticket::new(shared.clone(), &request);
+    let state = if ticket.admitted {
+        State::Running { future: handle(request) }
+    } else {
+        let message = format!("{} requests are being answered already", shared.most);
+        State::Refused { error: Some(ApiError::overloaded(message, Duration::from_secs(1))) }
+    };
+    ScopeFuture { state, ticket }
 }
 
 fn panicked() -> ApiError {
@@ -113,22 +83,19 @@ pin_project! {
     }
 }
 
-impl<F, E> Future for ScopeFuture<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
+impl<F: Future<Output = Response>> Future for ScopeFuture<F> {
+    type Output = Response;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
         let this = self.project();
         let response = match this.state.project() {
             StateProjection::Refused { error } => error.take().unwrap_or_else(panicked).into_response(),
             StateProjection::Running { future } => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                Ok(polled) => ready!(polled)?,
+                Ok(polled) => ready!(polled),
                 Err(_) => panicked().into_response(),
             },
         };
-        Poll::Ready(Ok(this.ticket.answer(response)))
+        Poll::Ready(this.ticket.answer(response))
     }
 }
 
@@ -188,31 +155,28 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::Router;
     use axum::body::Body;
-    use axum::routing::get;
     use http_body_util::BodyExt;
-    use tower::ServiceExt;
 
-    fn scope(most: usize) -> Scope<Router> {
-        async fn late() -> Response {
-            tokio::task::yield_now().await;
-            panic!("late")
-        }
-        async fn waiting() -> Response {
-            std::future::pending().await
-        }
-        let router = Router::new()
-            .route("/ok", get(async || "fine"))
-            .route("/late", get(late))
-            .route("/waiting", get(waiting))
-            .route("/error", get(async || ApiError::overloaded("busy", Duration::from_millis(1500))));
-        ScopeLayer(Arc::new(Shared::new(Arc::default(), most))).layer(router)
+    fn shared(most: usize) -> Arc<Shared> {
+        Arc::new(Shared::new(Arc::default(), most))
     }
 
-    async fn get_from(scope: &Scope<Router>, path: &str) -> (StatusCode, http::HeaderMap, String) {
+    async fn handler(path: String) -> Response {
+        match path.as_str() {
+            "/late" => {
+                tokio::task::yield_now().await;
+                panic!("late")
+            }
+            "/waiting" => std::future::pending().await,
+            "/error" => ApiError::overloaded("busy", Duration::from_millis(1500)).into_response(),
+            _ => "fine".into_response(),
+        }
+    }
+
+    async fn get_from(shared: &Arc<Shared>, path: &str) -> (StatusCode, http::HeaderMap, String) {
         let request = Request::builder().uri(path).header(X_REQUEST_ID, "r-1").body(Body::empty()).expect("valid");
-        let response = scope.clone().oneshot(request).await.expect("infallible");
+        let response = scope(shared, request, |request| handler(request.uri().path().to_owned())).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("utf-8"))
@@ -220,34 +184,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_one_requests_500() {
-        let scope = scope(10);
-        let (status, headers, body) = get_from(&scope, "/late").await;
+        let shared = shared(10);
+        let (status, headers, body) = get_from(&shared, "/late").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(headers[X_REQUEST_ID], "r-1");
         let expected = r#"{"error":{"code":"internal","message":"the handler panicked; see the server's log","request_id":"r-1"}}"#;
         assert_eq!(body.trim_end(), expected);
-        assert_eq!(get_from(&scope, "/ok").await.0, StatusCode::OK, "the next request is served");
-        assert_eq!(scope.shared.running.load(Ordering::Relaxed), 0);
+        assert_eq!(get_from(&shared, "/ok").await.0, StatusCode::OK, "the next request is served");
+        assert_eq!(shared.running.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
     async fn more_requests_than_may_run_are_shed_at_once() {
-        let scope = scope(1);
-        let held = tokio::spawn({
-            let scope = scope.clone();
-            async move { get_from(&scope, "/waiting").await }
-        });
-        tokio::task::yield_now().await;
-        let (status, headers, body) = get_from(&scope, "/ok").await;
+        let shared = shared(1);
+        let mut held = Box::pin(get_from(&shared, "/waiting"));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(held.as_mut().poll(cx))).await.is_pending());
+        let (status, headers, body) = get_from(&shared, "/ok").await;
         assert_eq!((status, &headers["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from_static("1")));
         assert!(body.contains(r#""code":"overloaded""#), "{body}");
-        held.abort();
-        let _ = held.await;
-        assert_eq!(get_from(&scope, "/ok").await.0, StatusCode::OK, "a client that hung up makes room");
+        drop(held);
+        assert_eq!(get_from(&shared, "/ok").await.0, StatusCode::OK, "a client that hung up makes room");
     }
 
     #[tokio::test]
     async fn retry_after_is_whole_seconds_rounded_up() {
-        assert_eq!(get_from(&scope(1), "/error").await.1["retry-after"], "2");
+        assert_eq!(get_from(&shared(1), "/error").await.1["retry-after"], "2");
     }
 }

@@ -16,9 +16,6 @@ pub struct Spans {
     pub exported: bool,
 }
 
-/// A service that makes spans.
-pub type Trace<S> = tower_http::trace::Trace<S, SharedClassifier<ServerErrorsAsFailures>, Spans, (), (), (), (), ()>;
-
 /// The layer. Failures are logged where they happen, not here once more.
 pub fn layer(spans: Spans) -> TraceLayer<SharedClassifier<ServerErrorsAsFailures>, Spans, (), (), (), (), ()> {
     TraceLayer::new_for_http()
@@ -28,6 +25,14 @@ pub fn layer(spans: Spans) -> TraceLayer<SharedClassifier<ServerErrorsAsFailures
         .on_body_chunk(())
         .on_eos(())
         .on_failure(())
+}
+
+impl Spans {
+    /// Whether anybody looks at spans: an exporter, or a log at debug.
+    #[must_use]
+    pub fn wanted(self) -> bool {
+        self.exported || tracing::enabled!(tracing::Level::DEBUG)
+    }
 }
 
 impl<B> MakeSpan<B> for Spans {

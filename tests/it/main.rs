@@ -1,0 +1,6 @@
+//! Everything that is tested from outside: over HTTP, with ONNX Runtime, and with the real binary.
+
+mod predictions;
+
+/// The real binary.
+const PERCH: &str = env!("CARGO_BIN_EXE_perch");

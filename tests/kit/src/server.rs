@@ -1,0 +1,184 @@
+//! A server in this process: on a free port, over a folder of its own, and gone when dropped.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use perch_models::backend::Loader;
+use perch_onnx::OnnxLoader;
+use perch_server::app::{App, Running};
+use perch_server::config::{Config, Layers};
+use perch_server::layers::Spans;
+use serde_json::Value;
+
+use crate::models::Models;
+use crate::wait;
+use crate::{Client, Reply};
+
+/// What makes tests fast, and may be set otherwise: free ports, a short poll, no delay before the end.
+const SETTINGS: [(&str, &str); 4] = [
+    ("server.listen", "127.0.0.1:0"),
+    ("registry.poll", "50ms"),
+    ("server.drain.delay", "0s"),
+    ("server.drain.timeout", "10s"),
+];
+
+/// ONNX Runtime, which can be loaded once a process. `ORT_DYLIB_PATH` names it, as for the binary.
+pub fn onnx() -> Arc<dyn Loader> {
+    static LOADER: OnceLock<Arc<OnnxLoader>> = OnceLock::new();
+    let start = || {
+        let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
+        Arc::new(OnnxLoader::start(given.as_ref().map(Path::new)).expect("ONNX Runtime"))
+    };
+    LOADER.get_or_init(start).clone()
+}
+
+/// A server that is about to be started.
+pub struct Builder {
+    models: Models,
+    settings: Vec<(&'static str, String)>,
+    yaml: String,
+    loader: Option<Arc<dyn Loader>>,
+}
+
+impl Builder {
+    /// Sets a key, such as `server.maxBody`.
+    #[must_use]
+    pub fn set(mut self, key: &'static str, value: &str) -> Self {
+        self.settings.push((key, value.to_owned()));
+        self
+    }
+
+    /// With this text as the configuration's file, for what is no single value: `models`.
+    #[must_use]
+    pub fn yaml(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.yaml);
+        self
+    }
+
+    /// With another loader than ONNX Runtime.
+    #[must_use]
+    pub fn loader(mut self, loader: Arc<dyn Loader>) -> Self {
+        self.loader = Some(loader);
+        self
+    }
+
+    /// Starts it; it listens, and begins to load.
+    pub fn start(self) -> TestServer {
+        let mut layers = Layers::new().file_text("test.yaml", self.yaml);
+        let path = self.models.path().display().to_string();
+        layers = layers.flag("registry.path", Some(path), "the test");
+        let settings = SETTINGS.map(|(key, value)| (key, value.to_owned()));
+        for (key, value) in settings.into_iter().chain(self.settings) {
+            layers = layers.flag(key, Some(value), "the test");
+        }
+        let config = Config::load(layers).expect("a right configuration").config;
+        let loader = self.loader.unwrap_or_else(onnx);
+        let app = App::build(config, loader, Spans { exported: false }).expect("built");
+        TestServer { running: Some(app.start().expect("started")), models: self.models }
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub fn ready(self) -> TestServer {
+        let server = self.start();
+        server.wait_ready();
+        server
+    }
+}
+
+/// A running server and its folder of models.
+pub struct TestServer {
+    running: Option<Running>,
+    /// The folder, to be changed while it runs.
+    pub models: Models,
+}
+
+impl TestServer {
+    /// A server over copies of these fixtures and examples, ready.
+    pub fn with(names: &[&str]) -> Self {
+        Self::builder(Models::with(names)).ready()
+    }
+
+    /// A server over this folder.
+    pub const fn builder(models: Models) -> Builder {
+        Builder { models, settings: Vec::new(), yaml: String::new(), loader: None }
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("not stopped yet")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running().address()
+    }
+
+    /// Where it serves metrics and health besides.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.running().metrics_address()
+    }
+
+    /// The folder of models.
+    pub fn path(&self) -> &Path {
+        self.models.path()
+    }
+
+    /// A client with a connection of its own.
+    pub fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
+    /// Gets a path on a new connection.
+    pub fn get(&self, path: &str) -> Reply {
+        self.client().get(path)
+    }
+
+    /// Posts a prediction on a new connection.
+    pub fn predict(&self, body: &Value) -> Reply {
+        self.client().predict(body)
+    }
+
+    /// Waits until it is ready.
+    pub fn wait_ready(&self) {
+        wait::until_true("a ready server", || self.get("/health/ready").status == 200);
+    }
+
+    /// What /health/all says of one model.
+    pub fn model(&self, name: &str) -> Value {
+        let all = self.get("/health/all").ok();
+        let models = all["models"].as_array().expect("a list of models");
+        models.iter().find(|model| model["name"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until `condition` holds for what /health/all says of a model, and gives it.
+    pub fn wait_model(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        wait::until(&format!("{name}: {what}"), || Some(self.model(name)).filter(&condition))
+    }
+
+    /// Waits until `version` of a model is ready on `track`.
+    pub fn wait_serving(&self, name: &str, track: &str, version: u64) {
+        let version = version.to_string();
+        self.wait_model(name, &format!("version {version} is {track}"), |model| {
+            report(model, &version).is_some_and(|report| report["track"] == track && report["state"] == "ready")
+        });
+    }
+
+    /// Stops it. True when everything ended within the bound.
+    pub fn stop(mut self) -> bool {
+        self.running.take().is_some_and(Running::stop)
+    }
+}
+
+/// The report of one version within a model of /health/all.
+pub fn report<'m>(model: &'m Value, version: &str) -> Option<&'m Value> {
+    model["versions"].as_array()?.iter().find(|report| report["version"] == version)
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            // How it ends is `stop`'s to look at; a test that failed already must not hang here.
+            let _ = running.stop();
+        }
+    }
+}
