@@ -112,13 +112,13 @@ elements! {
 impl Data {
     /// Number of elements.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         with_data!(self, values => values.len())
     }
 
     /// True when there is no element.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }

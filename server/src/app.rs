@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
+use crate::http::body::BodyLimits;
 use crate::http::health::{self, Health};
-use crate::http::metrics as metrics_http;
+use crate::http::metrics::{self as metrics_http, Recorded};
 use crate::layers::{Shared, Spans, Stack};
 use crate::lifecycle::{self, Lifecycle};
 use crate::listener::{self, BindError};
@@ -95,10 +96,11 @@ impl App {
 
         let finished = CancellationToken::new();
         let shared = Arc::new(Shared::new(self.lifecycle.clone(), server.max_in_flight));
-        let reactors = (0..self.cores).map(|number| self.reactor(number, &shared, &finished));
+        let bodies = Arc::new(BodyLimits::new(server.max_body, server.max_buffered));
+        let reactors = (0..self.cores).map(|number| self.reactor(number, &shared, &bodies, &finished));
         let reactors: Arc<Vec<Reactor>> = Arc::new(reactors.collect::<io::Result<_>>()?);
 
-        let _entered = control.enter();
+        let entered = control.enter();
         self.lifecycle.spawn(upkeep(self.recorder.clone(), self.lifecycle.stopping().clone()));
         let tools = Tools {
             loader: self.loader.clone(),
@@ -120,18 +122,24 @@ impl App {
                 }
             });
         }
-        drop(_entered);
+        drop(entered);
         tracing::info!(%address, cores = self.cores, "listening");
         Ok(Running { app: self, control, reactors, finished, address, metrics_address })
     }
 
-    fn reactor(&self, number: usize, shared: &Arc<Shared>, finished: &CancellationToken) -> io::Result<Reactor> {
+    fn reactor(
+        &self,
+        number: usize,
+        shared: &Arc<Shared>,
+        bodies: &Arc<BodyLimits>,
+        finished: &CancellationToken,
+    ) -> io::Result<Reactor> {
         let server = &self.config.server;
         let serving = Arc::new(Serving {
             catalog: self.catalog.clone(),
             lifecycle: self.lifecycle.clone(),
             timeout: server.request_timeout,
-            max_body: server.max_body,
+            bodies: bodies.clone(),
         });
         // POST /predict never comes here: the stack answers it without a detour.
         let wrong_method = async || ApiError::new(Kind::MethodNotAllowed, "this path takes POST");
@@ -157,7 +165,8 @@ impl App {
             .route("/health/ready", get(health::ready))
             .route("/health/all", get(health::all))
             .with_state(health);
-        Router::new().route("/metrics", get(metrics_http::metrics)).with_state(self.recorder.clone()).merge(health)
+        let recorded = Recorded { recorder: self.recorder.clone(), lifecycle: self.lifecycle.clone() };
+        Router::new().route("/metrics", get(metrics_http::metrics)).with_state(recorded).merge(health)
     }
 }
 

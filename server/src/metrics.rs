@@ -14,6 +14,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 use perch_models::run::{Execution, Observer, Outcome};
 use perch_router::track::Track;
 
@@ -45,8 +46,10 @@ const ROWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 102
 /// # Errors
 /// When another recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    // Held to the end: two servers that start at once in one process must not both install one.
+    let mut installed = HANDLE.lock();
+    if let Some(handle) = installed.as_ref() {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
@@ -55,7 +58,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    Ok(HANDLE.get_or_init(|| handle).clone())
+    Ok(installed.insert(handle).clone())
 }
 
 fn describe() {
@@ -85,13 +88,11 @@ pub fn collect_process() {
 }
 
 /// Requests being answered.
-#[must_use]
 pub fn in_flight() -> Gauge {
     gauge!(IN_FLIGHT)
 }
 
 /// Open connections.
-#[must_use]
 pub fn connections() -> Gauge {
     gauge!(CONNECTIONS)
 }

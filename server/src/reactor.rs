@@ -125,9 +125,9 @@ async fn run(options: ReactorOptions, mut accepted: mpsc::UnboundedReceiver<Acce
             Some(connection) = accepted.recv() => connection,
         };
         let (stack, builder, open) = (options.stack.clone(), builder.clone(), open.clone());
-        let stopping = stopping.clone();
+        let (stopping, idle_timeout) = (stopping.clone(), options.idle_timeout);
         options.lifecycle.spawn(async move {
-            if let Err(error) = serve(&builder, connection, stack, stopping).await {
+            if let Err(error) = serve(&builder, connection, stack, idle_timeout, stopping).await {
                 tracing::debug!(error, "a connection ended");
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -140,13 +140,23 @@ pub async fn serve(
     builder: &Builder<TokioExecutor>,
     connection: Accepted,
     stack: Arc<Stack>,
+    idle_timeout: Duration,
     stopping: CancellationToken,
 ) -> Result<(), String> {
     let Accepted { stream, place: _place } = connection;
     let set_up = |error: io::Error| error.to_string();
     stream.set_nonblocking(true).map_err(set_up)?;
     stream.set_nodelay(true).map_err(set_up)?;
-    let io = TokioIo::new(tokio::net::TcpStream::from_std(stream).map_err(set_up)?);
+    let stream = tokio::net::TcpStream::from_std(stream).map_err(set_up)?;
+    tokio::select! {
+        biased;
+        begun = tokio::time::timeout(idle_timeout, begun(&stream)) => match begun {
+            Ok(begun) => begun.map_err(set_up)?,
+            Err(_) => return Ok(()),
+        },
+        () = stopping.cancelled() => return Ok(()),
+    }
+    let io = TokioIo::new(stream);
     let service = service_fn(move |request| stack.clone().dispatch(request));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
@@ -158,4 +168,19 @@ pub async fn serve(
         }
     };
     ended.map_err(|error| error.to_string())
+}
+
+/// Waits until the first bytes tell the protocol: the builder would wait for them without a limit, and a connection that
+/// says nothing would keep its place for ever.
+async fn begun(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut start = [0; HTTP2.len()];
+    loop {
+        let count = stream.peek(&mut start).await?;
+        if count == 0 || count == HTTP2.len() || !HTTP2.starts_with(&start[..count]) {
+            return Ok(());
+        }
+        // Part of HTTP/2's preface: peek() would give it again at once.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -10,6 +10,7 @@ use perch_models::tensor::{Column, Tensor};
 
 use crate::catalog::{Catalog, Served, Snapshot};
 use crate::error::{ApiError, Kind};
+use crate::http::body::BodyLimits;
 use crate::lifecycle::Lifecycle;
 
 /// Bodies above this take longer than 500 µs to parse, and answers above this as long to print: such work leaves the
@@ -25,8 +26,8 @@ pub struct Serving {
     pub lifecycle: Arc<Lifecycle>,
     /// From the head of a request to its answer.
     pub timeout: Duration,
-    /// Largest body, in bytes.
-    pub max_body: usize,
+    /// How much of bodies may be read.
+    pub bodies: Arc<BodyLimits>,
 }
 
 /// A request that was understood.

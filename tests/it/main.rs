@@ -1,5 +1,7 @@
 //! Everything that is tested from outside: over HTTP, with ONNX Runtime, and with the real binary.
 
+mod bad_input;
+mod faults;
 mod predictions;
 
 /// The real binary.

@@ -137,9 +137,10 @@ fn tensor(shape: &[i64], data: Data) -> Result<Column, ort::Error> {
 fn maps(value: &DynValue) -> Result<Column, ort::Error> {
     let sequence = value.view().downcast::<DynSequenceValueType>()?;
     let maps = sequence.try_extract_sequence::<DynMapValueType>()?;
-    let rows = maps.iter().map(|map| match map.dtype() {
-        ValueType::Map { key: TensorElementType::String, .. } => map.try_extract_key_values::<String, f32>(),
-        _ => {
+    let rows = maps.iter().map(|map| {
+        if let ValueType::Map { key: TensorElementType::String, .. } = map.dtype() {
+            map.try_extract_key_values::<String, f32>()
+        } else {
             let pairs = map.try_extract_key_values::<i64, f32>()?;
             Ok(pairs.into_iter().map(|(label, value)| (label.to_string(), value)).collect())
         }

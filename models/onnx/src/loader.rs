@@ -42,6 +42,12 @@ impl OnnxLoader {
             .with_telemetry(false)
             .build()
             .map_err(|error| unfit(error.to_string()))?;
+        if let Some(folder) = cuda_folder(&path) {
+            // The provider does not look beside itself for the CUDA and cuDNN libraries that came with it.
+            if let Err(error) = ep::cuda::preload_dylibs(Some(&folder), Some(&folder)) {
+                tracing::debug!(%error, "CUDA libraries beside the runtime could not be loaded");
+            }
+        }
         // Below this the library would print every message only for us to drop it, also while it runs models.
         environment.set_log_level(LogLevel::Warning);
         Ok(Self { environment, library: path })
@@ -51,12 +57,6 @@ impl OnnxLoader {
     #[must_use]
     pub fn library(&self) -> &Path {
         &self.library
-    }
-
-    /// Whether this build of the library can compute on CUDA devices: its provider lies beside it.
-    fn has_cuda(&self) -> bool {
-        let real = self.library.canonicalize().unwrap_or_else(|_| self.library.clone());
-        real.with_file_name("libonnxruntime_providers_cuda.so").is_file()
     }
 
     fn session(&self, options: &SessionOptions, cuda: Option<u32>) -> Result<Session, ort::Error> {
@@ -75,23 +75,29 @@ impl OnnxLoader {
     }
 }
 
+/// The folder of `library`, when this build of it can compute on CUDA devices: then its provider lies beside it.
+fn cuda_folder(library: &Path) -> Option<PathBuf> {
+    let real = library.canonicalize().ok()?;
+    let folder = real.parent()?;
+    folder.join("libonnxruntime_providers_cuda.so").is_file().then(|| folder.to_owned())
+}
+
 impl Loader for OnnxLoader {
     fn open(&self, options: &SessionOptions) -> Result<Box<dyn Backend>, LoadError> {
         let graph = |error: ort::Error| LoadError::Graph(error.message().trim().to_owned());
         let session = match options.device {
-            Device::Cpu => self.session(options, None).map_err(graph)?,
             Device::Cuda(id) => self.session(options, Some(id)).map_err(|error| LoadError::Device {
                 device: options.device,
                 message: format!("{}; the GPU build comes with scripts/onnxruntime --gpu", error.message().trim()),
             })?,
-            Device::Auto if self.has_cuda() => match self.session(options, Some(0)) {
+            Device::Auto if cuda_folder(&self.library).is_some() => match self.session(options, Some(0)) {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::warn!(error = error.message(), "no CUDA device is usable: computing on the CPU");
                     self.session(options, None).map_err(graph)?
                 }
             },
-            Device::Auto => self.session(options, None).map_err(graph)?,
+            Device::Auto | Device::Cpu => self.session(options, None).map_err(graph)?,
         };
         Ok(Box::new(OnnxBackend::new(session)?))
     }

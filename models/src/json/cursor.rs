@@ -104,7 +104,7 @@ impl<'j> Cursor<'j> {
 }
 
 /// The JSON type that starts with `peek`, as messages call it.
-pub(super) fn type_name(peek: Peek) -> &'static str {
+pub(super) const fn type_name(peek: Peek) -> &'static str {
     match peek {
         Peek::Null => "null",
         Peek::True | Peek::False => "a boolean",

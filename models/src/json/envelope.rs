@@ -90,7 +90,8 @@ impl<'b> Envelope<'b> {
         let Some(names) = &self.outputs else { return Ok(None) };
         let find = |name: &String| {
             signature.output(name).ok_or_else(|| {
-                let known: Vec<&str> = signature.outputs.iter().map(|output| output.name()).collect();
+                let known: Vec<&str> =
+                    signature.outputs.iter().map(super::super::signature::OutputSpec::name).collect();
                 BodyError::Invalid(format!(
                     "outputs: the model has no output \"{name}\", expected one of {}",
                     known.join(", ")

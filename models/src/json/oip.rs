@@ -45,7 +45,9 @@ fn named_output(cursor: &mut Cursor<'_>) -> Result<String> {
         let peek = cursor.peek()?;
         match field.as_str() {
             "name" => name = Some(string(cursor, peek, "outputs.name")?),
-            _ => drop(cursor.skip()?),
+            _ => {
+                cursor.skip()?;
+            }
         }
         key = cursor.next_key()?;
     }
@@ -100,7 +102,9 @@ impl Given {
                 "datatype" => datatype = Some(string(cursor, peek, &format!("{place}.datatype"))?),
                 "shape" => shape = Some(read_shape(cursor, peek, place)?),
                 "data" => data = Some(cursor.skip()?),
-                "parameters" => drop(cursor.skip()?),
+                "parameters" => {
+                    cursor.skip()?;
+                }
                 other => {
                     let other: String = other.chars().take(64).collect();
                     return Err(BodyError::Invalid(format!(

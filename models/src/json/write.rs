@@ -258,8 +258,8 @@ mod tests {
     #[test]
     fn a_column_of_one_is_plain_numbers() {
         let y = ("y", tensor(&[3, 1], Data::F32(vec![0.1, f32::NAN, -2.0])));
-        assert_eq!(text(Form::Instances, &[y.clone()], 0..3, None), r#""predictions":[0.1,NaN,-2.0]"#);
-        assert_eq!(text(Form::Named, &[y.clone()], 1..3, None), r#""outputs":{"y":[[NaN],[-2.0]]}"#);
+        assert_eq!(text(Form::Instances, std::slice::from_ref(&y), 0..3, None), r#""predictions":[0.1,NaN,-2.0]"#);
+        assert_eq!(text(Form::Named, std::slice::from_ref(&y), 1..3, None), r#""outputs":{"y":[[NaN],[-2.0]]}"#);
         assert_eq!(
             text(Form::Oip, &[y], 2..3, None),
             r#""outputs":[{"name":"y","shape":[1,1],"datatype":"FP32","data":[-2.0]}]"#
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn deep_tensors_keep_their_shape() {
         let y = ("y", tensor(&[2, 2, 2], Data::I64((1..=8).collect())));
-        assert_eq!(text(Form::Instances, &[y.clone()], 1..2, None), r#""predictions":[[[5,6],[7,8]]]"#);
+        assert_eq!(text(Form::Instances, std::slice::from_ref(&y), 1..2, None), r#""predictions":[[[5,6],[7,8]]]"#);
         assert_eq!(text(Form::Named, &[y], 0..2, None), r#""outputs":{"y":[[[1,2],[3,4]],[[5,6],[7,8]]]}"#);
     }
 }

@@ -110,9 +110,14 @@ impl Session {
         result.map(|columns| (columns, duration))
     }
 
-    /// A stacking model must give as many rows as it got: otherwise nobody knows whose they are.
+    /// A model must give every output, and one that stacks as many rows as it got: otherwise nobody knows whose they
+    /// are.
     fn check(&self, columns: Vec<Column>, rows: usize) -> Result<Vec<Column>, RunError> {
         let declared = &self.backend.signature().outputs;
+        if columns.len() != declared.len() {
+            let (expected, got) = (declared.len(), columns.len());
+            return Err(RunError::Failed(format!("the model declares {expected} outputs and gave {got}")));
+        }
         match columns.iter().zip(declared).find(|(column, _)| column.rows() != rows) {
             Some((column, output)) if self.stacks => {
                 let (name, got) = (output.name(), column.rows());

@@ -33,10 +33,16 @@ pub(super) fn config(tree: Node, flagged: &[(String, Source)]) -> (Config, Node,
 
 fn server(f: &mut Fields) -> Server {
     let default = Server::default();
+    let listen = f.take("listen", default.listen);
+    let metrics_listen = f.take_opt("metricsListen");
+    let max_body = f.take_in("maxBody", Bytes(default.max_body), Bytes(1)..).0;
+    // Below it, the largest body would never find room.
+    let max_buffered = Bytes(default.max_buffered.max(max_body));
     Server {
-        listen: f.take("listen", default.listen),
-        metrics_listen: f.take_opt("metricsListen"),
-        max_body: f.take_in("maxBody", Bytes(default.max_body), Bytes(1)..).0,
+        listen,
+        metrics_listen,
+        max_body,
+        max_buffered: f.take_in("maxBuffered", max_buffered, Bytes(max_body)..).0,
         request_timeout: f.take_in("requestTimeout", default.request_timeout, SHORTEST..),
         idle_timeout: f.take_in("idleTimeout", default.idle_timeout, SHORTEST..),
         max_connections: f.take_in("maxConnections", default.max_connections, COUNTS),

@@ -35,6 +35,9 @@ pub struct Server {
     /// `idleTimeout`: how long a connection may wait for a complete request head. Default 75 s, at
     /// least 1 ms.
     pub idle_timeout: Duration,
+    /// `maxBuffered`: bytes of bodies above 64 KiB that are held at once; more are answered 429.
+    /// Default 512 MiB, at least `maxBody`.
+    pub max_buffered: usize,
     /// `maxConnections`: connections open at once. Default 10000.
     pub max_connections: usize,
     /// `maxInFlight`: requests worked on at once; more are shed. Default 4096.
@@ -170,6 +173,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             metrics_listen: None,
             max_body: 32 << 20,
+            max_buffered: 512 << 20,
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             max_connections: 10_000,

@@ -130,6 +130,7 @@ impl<'de> Deserialize<'de> for Value {
 struct AnyValue;
 
 impl AnyValue {
+    #[expect(clippy::unnecessary_wraps, reason = "the shape that every visit_ method gives")]
     fn number<E>(number: impl fmt::Display) -> Result<Value, E> {
         Ok(Value::Scalar(Scalar::number(number)))
     }

@@ -1,32 +1,100 @@
 //! Reading a request's body within its size and its time.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{ApiError, Kind};
 
-/// The whole body: at most `most` bytes, before `deadline`.
-///
-/// # Errors
-/// 413, 408, or 400 when the client breaks off.
-pub async fn read(request: Request<Body>, most: usize, deadline: Instant) -> Result<Bytes, ApiError> {
-    let too_large = |size: &str| {
-        ApiError::new(Kind::BodyTooLarge, format!("the body{size} is larger than server.maxBody, {most} bytes"))
-    };
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if let Some(size) = announced.filter(|size| *size > most as u64) {
-        return Err(too_large(&format!(" of {size} bytes")));
+/// Bodies up to this many bytes are not counted: `server.maxInFlight` bounds them well enough.
+const SMALL: u64 = 64 << 10;
+/// What permits count: a semaphore holds too few of them to count bytes.
+const UNIT: u64 = 1 << 10;
+
+/// How much may be read at once, of one body and of all.
+pub struct BodyLimits {
+    most: usize,
+    buffered: Arc<Semaphore>,
+}
+
+/// A body, and its share of `server.maxBuffered` while it is held.
+pub struct Buffered {
+    /// The bytes.
+    pub bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl BodyLimits {
+    /// At most `most` bytes a body, and `all` bytes of large bodies at a time.
+    #[must_use]
+    pub fn new(most: usize, all: usize) -> Self {
+        let units = (all as u64 / UNIT).min(Semaphore::MAX_PERMITS as u64);
+        Self { most, buffered: Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(Semaphore::MAX_PERMITS))) }
     }
-    let reading = Limited::new(request.into_body(), most).collect();
-    match tokio::time::timeout_at(deadline.into(), reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large("")),
-        Ok(Err(error)) => Err(ApiError::new(Kind::InvalidInput, format!("the body broke off: {error}"))),
-        Err(_) => Err(ApiError::new(Kind::BodyTimeout, "the body did not come within server.requestTimeout")),
+
+    /// The whole body, before `deadline`.
+    ///
+    /// # Errors
+    /// 413, 408, 429, or 400 when the client breaks off.
+    pub async fn read(&self, request: Request<Body>, deadline: Instant) -> Result<Buffered, ApiError> {
+        let announced =
+            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if let Some(size) = announced.filter(|size| *size > self.most as u64) {
+            return Err(self.too_large(&format!(" of {size} bytes")));
+        }
+        let share = self.share(announced)?;
+        let reading = Limited::new(request.into_body(), self.most).collect();
+        match tokio::time::timeout_at(deadline.into(), reading).await {
+            Ok(Ok(body)) => Ok(Buffered { bytes: body.to_bytes(), _share: share }),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large("")),
+            Ok(Err(error)) => Err(ApiError::new(Kind::InvalidInput, format!("the body broke off: {error}"))),
+            Err(_) => Err(ApiError::new(Kind::BodyTimeout, "the body did not come within server.requestTimeout")),
+        }
+    }
+
+    /// A body that does not say how long it is may become as long as any.
+    fn share(&self, announced: Option<u64>) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+        let size = announced.unwrap_or(self.most as u64);
+        if size <= SMALL {
+            return Ok(None);
+        }
+        let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let busy =
+            |_| ApiError::overloaded("server.maxBuffered bytes of bodies are held already", Duration::from_secs(1));
+        self.buffered.clone().try_acquire_many_owned(units).map(Some).map_err(busy)
+    }
+
+    fn too_large(&self, size: &str) -> ApiError {
+        let most = self.most;
+        ApiError::new(Kind::BodyTooLarge, format!("the body{size} is larger than server.maxBody, {most} bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(limits: &BodyLimits, size: usize) -> Result<Buffered, ApiError> {
+        let request =
+            Request::builder().header(CONTENT_LENGTH, size).body(Body::from(vec![b' '; size])).expect("valid");
+        limits.read(request, Instant::now() + Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn large_bodies_share_what_may_be_buffered() {
+        let limits = BodyLimits::new(1 << 20, 1 << 20);
+        let held = read(&limits, 800 << 10).await.expect("room for one");
+        let error = read(&limits, 800 << 10).await.err().expect("no room for two");
+        assert_eq!(error.kind, Kind::Overloaded);
+        assert!(read(&limits, 1 << 10).await.is_ok(), "small ones are not counted");
+        drop(held);
+        assert!(read(&limits, 800 << 10).await.is_ok(), "room again");
+        assert_eq!(read(&limits, 2 << 20).await.err().expect("too large").kind, Kind::BodyTooLarge);
     }
 }

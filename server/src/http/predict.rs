@@ -12,7 +12,6 @@ use http::header::CONTENT_TYPE;
 use perch_models::json::{write_answer, write_string};
 use perch_models::run::Answer;
 
-use super::body;
 use super::response::{CountFor, JSON, SERVED_HEADERS};
 use crate::reactor::Seat;
 use crate::serving::{Failed, Parsed};
@@ -36,8 +35,8 @@ pub async fn predict(seat: &Seat, request: Request) -> Response {
 async fn answer(seat: &Seat, request: Request) -> Result<Response, Failed> {
     let serving = &seat.serving;
     let arrived = Instant::now();
-    let body = body::read(request, serving.max_body, arrived + serving.timeout).await.map_err(|error| (error, None))?;
-    let mut parsed = serving.parse(body).await?;
+    let body = serving.bodies.read(request, arrived + serving.timeout).await.map_err(|error| (error, None))?;
+    let mut parsed = serving.parse(body.bytes.clone()).await?;
     let served = parsed.served.clone();
     let answer = match serving.infer(&mut parsed, seat.reactor, arrived).await {
         Ok(answer) => answer,

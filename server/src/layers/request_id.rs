@@ -16,7 +16,7 @@ const LONGEST: usize = 128;
 pub fn of(headers: &HeaderMap) -> HeaderValue {
     let given = headers
         .get(X_REQUEST_ID)
-        .filter(|id| !id.is_empty() && id.len() <= LONGEST && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic()));
+        .filter(|id| !id.is_empty() && id.len() <= LONGEST && id.as_bytes().iter().all(u8::is_ascii_graphic));
     given.cloned().or_else(|| trace_id(headers)).unwrap_or_else(random)
 }
 

@@ -38,7 +38,7 @@ pub mod trigger {
 }
 
 /// How long a [`trigger::DEAF`] run takes.
-pub const DEAF_FOR: Duration = Duration::from_secs(2);
+pub const DEAF_FOR: Duration = Duration::from_secs(6);
 
 /// What all copies of all models of one loader share with the test.
 #[derive(Default)]

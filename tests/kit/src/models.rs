@@ -19,6 +19,9 @@ pub fn source(name: &str) -> PathBuf {
     places.find(|place| place.is_dir()).expect("a fixture or an example of this name")
 }
 
+/// A `ModelProto` whose field 7, the graph, is there and empty.
+const EMPTY_GRAPH: [u8; 2] = [0x3a, 0];
+
 /// A folder of models, deleted when dropped.
 pub struct Models {
     dir: TempDir,
@@ -34,11 +37,11 @@ impl Models {
         models
     }
 
-    /// A folder of models for the scripted backend, each with one version: its graphs are empty files.
+    /// A folder of models for the scripted backend, each with one version: an ONNX file with an empty graph.
     pub fn scripted(names: &[&str]) -> Self {
         let models = Self::with(&[]);
         for name in names {
-            models.write(&format!("{name}/1/model.onnx"), b"");
+            models.write(&format!("{name}/1/model.onnx"), &EMPTY_GRAPH);
         }
         models
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use perch_models::backend::Loader;
+use perch_models::version::Mode;
 use perch_onnx::OnnxLoader;
 use perch_server::app::{App, Running};
 use perch_server::config::{Config, Layers};
@@ -140,7 +141,15 @@ impl TestServer {
 
     /// Waits until it is ready.
     pub fn wait_ready(&self) {
-        wait::until_true("a ready server", || self.get("/health/ready").status == 200);
+        wait::until_true("a ready server", || {
+            let health = self.get("/health/all").text().to_owned();
+            let ready = self.get("/health/ready").status == 200;
+            // Shown when the test fails: why it never got ready.
+            if !ready && !health.contains("\"loading\"") && health.contains("\"failed\"") {
+                println!("{health}");
+            }
+            ready
+        });
     }
 
     /// What /health/all says of one model.
@@ -161,6 +170,13 @@ impl TestServer {
         self.wait_model(name, &format!("version {version} is {track}"), |model| {
             report(model, &version).is_some_and(|report| report["track"] == track && report["state"] == "ready")
         });
+    }
+
+    /// How the version that serves a model is run at present.
+    pub fn mode(&self, name: &str) -> Mode {
+        let snapshot = self.running().catalog().load();
+        let served = snapshot.models.get(name).and_then(|model| model.stable.as_ref());
+        served.expect("a model that is served").runtime.mode()
     }
 
     /// Stops it. True when everything ended within the bound.

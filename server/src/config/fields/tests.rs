@@ -44,7 +44,7 @@ fn every_error_and_the_defaults() {
 
 #[test]
 fn ranges_in_words() {
-    let (_, errors) = read("{poll: 10ms, n: 0, m: 9}", |f| {
+    let ((), errors) = read("{poll: 10ms, n: 0, m: 9}", |f| {
         f.take_in("poll", Duration::from_secs(1), Duration::from_millis(50)..);
         f.take_opt_in("n", 1_u64..);
         f.take_opt_in("m", ..=8_u64);

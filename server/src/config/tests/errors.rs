@@ -115,7 +115,8 @@ fn files_that_grow_without_end() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x]\n");
     for i in 1..20 {
         let last = format!("*a{}", i - 1);
-        bomb += &format!("a{i}: &a{i} [{}]\n", [last.as_str(); 8].join(", "));
+        let list = [last.as_str(); 8].join(", ");
+        bomb.extend([format!("a{i}: &a{i} [{list}]\n")]);
     }
     let found = wrong(layers(&bomb, &[]));
     assert!(found[0].contains("too large or too complex"), "{found:?}");

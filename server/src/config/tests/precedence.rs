@@ -99,7 +99,7 @@ models:
     assert_eq!(a.name, "a");
     assert_eq!(a.device, Some(Device::Cuda(1)));
     assert!(matches!(a.threads, Some(Threads::Fixed(n)) if n.get() == 3));
-    assert_eq!(a.instances.map(|n| n.get()), Some(2));
+    assert_eq!(a.instances.map(std::num::NonZero::get), Some(2));
     assert_eq!(a.load_timeout, Duration::from_secs(120));
     assert_eq!(a.batching.max_rows, 8);
     assert_eq!(a.batching.max_queue, Duration::from_secs(2));

@@ -28,6 +28,7 @@ server:
   listen: \"[::]:8000\"                    # perch.yaml:2
   metricsListen: null                    # default
   maxBody: 1000                          # perch.yaml:3
+  maxBuffered: 512MiB                    # default
   requestTimeout: 10s                    # default
   idleTimeout: 75s                       # default
   maxConnections: 10000                  # default
@@ -85,12 +86,12 @@ fn json() {
     let loaded = load(layers(FILE, &[("ROOT", "/srv")]));
     let json = loaded.to_json();
     for (pointer, expected) in [
-        ("/server/listen", r#"{"source":"perch.yaml:2","value":"[::]:8000"}"#),
-        ("/server/maxBody", r#"{"source":"perch.yaml:3","value":1000}"#),
-        ("/runtime/library", r#"{"source":"default","value":null}"#),
-        ("/models/0/stable/version", r#"{"source":"perch.yaml:8","value":3}"#),
-        ("/models/1/required", r#"{"source":"default","value":true}"#),
-        ("/telemetry/otlpEndpoint", r#"{"source":"perch.yaml:12","value":"http://***@collector:4318"}"#),
+        ("/server/listen", r#"{"value":"[::]:8000","source":"perch.yaml:2"}"#),
+        ("/server/maxBody", r#"{"value":1000,"source":"perch.yaml:3"}"#),
+        ("/runtime/library", r#"{"value":null,"source":"default"}"#),
+        ("/models/0/stable/version", r#"{"value":3,"source":"perch.yaml:8"}"#),
+        ("/models/1/required", r#"{"value":true,"source":"default"}"#),
+        ("/telemetry/otlpEndpoint", r#"{"value":"http://***@collector:4318","source":"perch.yaml:12"}"#),
     ] {
         let found = json.pointer(pointer).map(ToString::to_string);
         assert_eq!(found.as_deref(), Some(expected));
@@ -98,7 +99,7 @@ fn json() {
     let empty = load(layers("registry: {path: m}", &[])).to_json();
     assert_eq!(
         empty.pointer("/models").map(ToString::to_string).as_deref(),
-        Some(r#"{"source":"default","value":[]}"#)
+        Some(r#"{"value":[],"source":"default"}"#)
     );
 }
 

@@ -1,0 +1,78 @@
+# Two commands do everything: `make demo` and `make test`. The others are parts of them, or take long.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+RUNTIME := $(CURDIR)/.perch/onnxruntime/cpu
+EXAMPLES := examples/curve_forecaster
+
+.PHONY: help build runtime demo serve test test-rust test-python test-demo test-bench lint fmt bench bench-same micro property swap-soak deny clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: ## Build the server, optimised: target/release/perch.
+	cargo build --release --locked
+
+runtime: ## Fetch ONNX Runtime for the CPU (scripts/onnxruntime --gpu for CUDA).
+	@scripts/onnxruntime >/dev/null
+
+demo: build runtime ## Serve the example models on 127.0.0.1:8000, show what perch does, and stop.
+	scripts/demo --perch target/release/perch --listen 127.0.0.1:8000
+
+serve: build runtime ## Serve a copy of the example models on 127.0.0.1:8000 until Ctrl-C.
+	mkdir -p target/serve && rm -rf target/serve/models && cp -a examples/models target/serve/models
+	target/release/perch serve --models target/serve/models
+
+test: test-rust test-python test-demo test-bench ## Run every test.
+
+test-rust: runtime ## Unit, property and integration tests.
+	cargo test --workspace --locked
+
+test-python: ## The committed example models and fixtures are what their scripts make.
+	venv=$$(scripts/venv examples $(EXAMPLES)/requirements.txt | tail -n 1); \
+	"$$venv/bin/python" $(EXAMPLES)/train.py --check; \
+	"$$venv/bin/python" tests/fixtures/make.py --check
+
+test-demo: runtime ## The demo, against an unoptimised build.
+	cargo build --locked
+	scripts/demo --perch target/debug/perch --listen 127.0.0.1:0
+
+test-bench: runtime ## The benchmark's short form: that it runs, not how fast.
+	scripts/wrk
+	cargo build --locked --bins --examples
+	python3 benches/load.py --perch target/debug/perch --bin-dir target/debug/examples \
+		--library $(RUNTIME)/libonnxruntime.so --short --rounds 1 --cores 1
+
+lint: ## Formatting and clippy, warnings being errors.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## Format everything.
+	cargo fmt --all
+
+bench: runtime ## Load benchmark against the limits, with the targets checked (10 minutes).
+	scripts/wrk
+	cargo build --release --locked --bins --examples
+	python3 benches/load.py --library $(RUNTIME)/libonnxruntime.so --check
+
+bench-same: runtime ## The same with one body over and over, as published figures often are.
+	scripts/wrk
+	cargo build --release --locked --bins --examples
+	python3 benches/load.py --library $(RUNTIME)/libonnxruntime.so --same-body
+
+micro: ## Criterion benchmarks of parsing and printing.
+	cargo bench --locked --bench micro
+
+property: runtime ## A million random bodies against /predict (make test sends 100,000).
+	PERCH_PROPERTY_CASES=1000000 cargo test --locked --release --test it property
+
+swap-soak: runtime ## 60 s of load with a version swapped every second (make test does 10 s).
+	PERCH_SWAP_SECONDS=60 cargo test --locked --release --test it swap
+
+deny: ## Licences, sources and banned crates.
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources
+
+clean: ## Remove what was built and fetched into the checkout.
+	rm -rf target .perch

@@ -1,0 +1,69 @@
+//! What perch itself adds to a model's run: reading a body into tensors and printing an answer.
+//!
+//! `cargo bench --bench micro`; the load benchmark beside it (`make bench`) measures the whole.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use perch_models::dtype::DType;
+use perch_models::json::{Envelope, Form, write_answer};
+use perch_models::signature::{Dim, OutputSpec, Signature, TensorSpec};
+use perch_models::tensor::{Column, Data, Tensor};
+
+const WIDTH: usize = 16;
+
+fn signature() -> Signature {
+    let spec = |name: &str, width| TensorSpec {
+        name: name.into(),
+        dtype: DType::F32,
+        shape: vec![Dim::Free(Some("batch".into())), Dim::Fixed(width)],
+    };
+    Signature { inputs: vec![spec("features", WIDTH)], outputs: vec![OutputSpec::Tensor(spec("y", 1))] }
+}
+
+fn body(rows: usize) -> String {
+    let row: Vec<String> = (0..WIDTH).map(|i| format!("{}.{:04}", i % 7, i * 613 % 9973)).collect();
+    let rows = vec![format!("[{}]", row.join(",")); rows];
+    format!("{{\"instances\":[{}]}}", rows.join(","))
+}
+
+fn parse(c: &mut Criterion) {
+    let signature = signature();
+    let mut group = c.benchmark_group("parse");
+    for rows in [1, 64, 4096] {
+        let body = body(rows);
+        group.throughput(Throughput::Elements((rows * WIDTH) as u64));
+        group.bench_function(format!("{rows} rows"), |b| {
+            b.iter(|| {
+                let envelope = Envelope::scan(black_box(body.as_bytes()), |_| Some(&signature));
+                envelope.and_then(|mut envelope| envelope.tensors(&signature))
+            });
+        });
+    }
+    group.finish();
+}
+
+fn print(c: &mut Criterion) {
+    let signature = signature();
+    let mut group = c.benchmark_group("print");
+    for rows in [1_u16, 64, 4096] {
+        let values = (0..rows).map(|i| f32::from(i) * 0.618 + 0.1).collect();
+        let Ok(tensor) = Tensor::new([usize::from(rows), 1][..].into(), Data::F32(values)) else { continue };
+        let columns: Arc<[Column]> = [Column::Tensor(tensor)].into();
+        group.throughput(Throughput::Elements(u64::from(rows)));
+        group.bench_function(format!("{rows} rows"), |b| {
+            let mut out = Vec::new();
+            b.iter(|| {
+                out.clear();
+                let all = 0..usize::from(rows);
+                write_answer(&mut out, Form::Instances, &signature, black_box(&columns), &all, None);
+                out.len()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, print);
+criterion_main!(benches);
