@@ -54,7 +54,8 @@ fn everything_is_told_about_every_model() {
     server.wait_serving("external", "stable", 1);
     server.wait_model("unknown_op", "failed", |model| model["versions"][0]["state"] == "failed");
     let all = server.get("/health/all").ok();
-    let keys: Vec<&String> = all.as_object().into_iter().flat_map(serde_json::Map::keys).collect();
+    let mut keys: Vec<&String> = all.as_object().into_iter().flat_map(serde_json::Map::keys).collect();
+    keys.sort();
     assert_eq!(keys, ["models", "registry", "status"]);
     assert_eq!(all["registry"]["state"], "ready");
     assert!(all["registry"]["lastSuccess"].as_str().is_some_and(|time| time.ends_with('Z')), "{all}");
@@ -120,7 +121,7 @@ fn a_server_that_drains_is_unready_at_once_and_still_predicts() {
 #[test]
 fn probes_answer_while_every_place_is_taken() {
     let (loader, script) = FakeLoader::new();
-    let builder = TestServer::builder(Models::scripted(&["fake"])).loader(loader).set("server.maxInFlight", "1");
+    let builder = TestServer::builder(Models::scripted(&["fake"])).loader(loader).set("server.maxInFlight", "1").set("server.requestTimeout", "3s");
     let server = builder.ready();
     // The first one is moved to a thread of its own, where it stays until its time is up.
     let endless = json!({"instances": [perch_testkit::fake::trigger::SPIN]});

@@ -8,6 +8,8 @@
 pub mod client;
 pub mod fake;
 pub mod json;
+pub mod load;
+pub mod metrics;
 pub mod models;
 pub mod process;
 pub mod reply;
