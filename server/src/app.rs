@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{any, get};
+use http::header::ALLOW;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use perch_models::backend::Loader;
 use perch_models::registry::Directory;
@@ -142,7 +143,7 @@ impl App {
             bodies: bodies.clone(),
         });
         // POST /predict never comes here: the stack answers it without a detour.
-        let wrong_method = async || ApiError::new(Kind::MethodNotAllowed, "this path takes POST");
+        let wrong_method = async || ([(ALLOW, "POST")], ApiError::new(Kind::MethodNotAllowed, "this path takes POST"));
         let others = Router::new()
             .route("/predict", any(wrong_method))
             .fallback(async || ApiError::new(Kind::NotFound, "no such path"));

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::Gauge;
 use tokio::net::TcpListener;
@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics as names;
 use crate::reactor::{Accepted, Place, Reactor};
+
+/// How long what already waits is taken for, at most, once we stop listening.
+const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +46,13 @@ pub async fn accept(listener: TcpListener, reactors: Arc<Vec<Reactor>>, most: us
         };
         hand_over(accepted, &reactors);
     }
+    // Bounded: clients that come back at once would keep us here.
+    let last = Instant::now() + LAST_CALL;
     while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), next(&listener, &places, &gauge)).await {
         hand_over(accepted, &reactors);
+        if Instant::now() > last {
+            break;
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::layers::Stack;
 use crate::lifecycle::Lifecycle;
 use crate::serving::Serving;
+
+/// What a connection that was made as we stopped listening has for its first request to arrive.
+const LAST_WORD: Duration = Duration::from_millis(250);
 
 /// A handler's place: which reactor it runs on, and what it serves with.
 #[derive(Clone)]
@@ -154,15 +157,33 @@ pub async fn serve(
             Ok(begun) => begun.map_err(set_up)?,
             Err(_) => return Ok(()),
         },
-        () = stopping.cancelled() => return Ok(()),
+        () = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(LAST_WORD).await;
+        } => return Ok(()),
     }
     let io = TokioIo::new(stream);
-    let service = service_fn(move |request| stack.clone().dispatch(request));
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = service_fn({
+        let asked = asked.clone();
+        move |request| {
+            asked.store(true, Ordering::Relaxed);
+            stack.clone().dispatch(request)
+        }
+    });
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => ended,
+        ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
+        // A connection of the last moment: hyper would hang up without reading its first request, whose answer closes it.
         () = stopping.cancelled() => {
+            let grace = if asked.load(Ordering::Relaxed) { Duration::ZERO } else { LAST_WORD };
+            tokio::time::timeout(grace, connection.as_mut()).await
+        }
+    };
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(_) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

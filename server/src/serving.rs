@@ -70,15 +70,23 @@ impl Serving {
     }
 
     /// Writes with `write`; a large answer off the reactor.
-    pub async fn print(&self, answer: &Answer, write: impl FnOnce() -> Vec<u8> + Send + 'static) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// When writing panicked.
+    pub async fn print(
+        &self,
+        answer: &Answer,
+        write: impl FnOnce() -> Vec<u8> + Send + 'static,
+    ) -> Result<Vec<u8>, ApiError> {
         let values = answer.columns.iter().map(|column| match column {
             Column::Tensor(tensor) => tensor.row_len() * answer.rows.len(),
             Column::Maps(rows) => rows.first().map_or(0, Vec::len) * answer.rows.len(),
         });
         if values.sum::<usize>() <= LARGE_ANSWER {
-            return write();
+            return Ok(write());
         }
-        self.lifecycle.spawn_blocking(write).await.unwrap_or_default()
+        let failed = |_| ApiError::new(Kind::Internal, "printing the answer failed");
+        self.lifecycle.spawn_blocking(write).await.map_err(failed)
     }
 }
 

@@ -7,6 +7,7 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use thiserror::Error;
+use tokio::runtime::Runtime;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -22,6 +23,9 @@ pub enum TelemetryError {
     /// The exporter cannot be made.
     #[error("telemetry.otlpEndpoint: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The system refuses a thread.
+    #[error("cannot start a thread for telemetry: {0}")]
+    Thread(#[from] std::io::Error),
     /// `OTEL_EXPORTER_OTLP_PROTOCOL` names no protocol.
     #[error("OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf or grpc, got \"{0}\"")]
     Protocol(String),
@@ -31,6 +35,8 @@ pub enum TelemetryError {
 #[derive(Default)]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
+    /// Outlives the last export.
+    _runtime: Option<Runtime>,
 }
 
 impl Telemetry {
@@ -39,15 +45,19 @@ impl Telemetry {
     /// # Errors
     /// Names the setting that cannot be followed.
     pub fn start(config: &Config) -> Result<Self, TelemetryError> {
+        // gRPC's connection lives on a runtime; over HTTP the exporter's own thread is enough.
+        let runtime = config.telemetry.otlp_endpoint.as_ref().filter(|_| is_grpc()).map(|_| runtime()).transpose()?;
+        let entered = runtime.as_ref().map(Runtime::enter);
         let provider =
             config.telemetry.otlp_endpoint.as_deref().map(|endpoint| provider(config, endpoint)).transpose()?;
+        drop(entered);
         // The exporter's own client must not trace itself.
         let spans = EnvFilter::new("info,hyper=off,reqwest=off,tonic=off,h2=off,opentelemetry=off");
         let exported = provider
             .as_ref()
             .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("perch")).with_filter(spans));
         tracing_subscriber::registry().with(logs(&config.log)?).with(exported).init();
-        Ok(Self { provider })
+        Ok(Self { provider, _runtime: runtime })
     }
 
     /// Whether spans are exported.
@@ -81,6 +91,15 @@ fn logs(log: &Log) -> Result<BoxedLayer, TelemetryError> {
     } else {
         layer.json().flatten_event(true).with_filter(filter).boxed()
     })
+}
+
+fn is_grpc() -> bool {
+    std::env::var("OTEL_EXPORTER_OTLP_PROTOCOL").is_ok_and(|protocol| protocol == "grpc")
+}
+
+fn runtime() -> Result<Runtime, TelemetryError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.worker_threads(1).thread_name("perch-telemetry").enable_all().build()?)
 }
 
 fn provider(config: &Config, endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {

@@ -66,6 +66,7 @@ fn tensors_that_do_not_fit_are_named_with_what_was_expected_and_what_came() {
         (uint8(&"9".repeat(300)), vec!["uint8", "999"]),
         (uint8(&"9".repeat(10_000)), vec!["out of range"]),
         (r#"{"model": "sentences", "instances": [7]}"#.to_owned(), vec!["text", "string", "a number"]),
+        (r#"{"model": "sentences", "instances": ["a\u0000b"]}"#.to_owned(), vec!["text", "nul byte"]),
         (r#"{"model": "mixed", "instances": [[1, 2, 3]]}"#.to_owned(), vec!["instances[0]", "6 values", "got 3"]),
         (r#"{"model": "mixed", "instances": [7]}"#.to_owned(), vec!["instances[0]", "age", "a number"]),
     ];

@@ -121,7 +121,10 @@ fn a_server_that_drains_is_unready_at_once_and_still_predicts() {
 #[test]
 fn probes_answer_while_every_place_is_taken() {
     let (loader, script) = FakeLoader::new();
-    let builder = TestServer::builder(Models::scripted(&["fake"])).loader(loader).set("server.maxInFlight", "1").set("server.requestTimeout", "3s");
+    let builder = TestServer::builder(Models::scripted(&["fake"]))
+        .loader(loader)
+        .set("server.maxInFlight", "1")
+        .set("server.requestTimeout", "3s");
     let server = builder.ready();
     // The first one is moved to a thread of its own, where it stays until its time is up.
     let endless = json!({"instances": [perch_testkit::fake::trigger::SPIN]});

@@ -22,6 +22,8 @@ fn serve(models: &Models, drain: (&str, &str), arguments: &[&str]) -> PerchProce
     let listen = ["serve", "--models", models, "--listen", "127.0.0.1:0", "--log-format", "json"];
     let mut command = command(PERCH, &[&listen, arguments].concat());
     command.env("PERCH__SERVER__DRAIN__DELAY", drain.0).env("PERCH__SERVER__DRAIN__TIMEOUT", drain.1);
+    // Longer than any test waits: what ends earlier was not ended by this.
+    command.env("PERCH__SERVER__REQUEST_TIMEOUT", "60s");
     let perch = PerchProcess::spawn(&mut command);
     perch.wait_ready();
     perch
@@ -62,7 +64,9 @@ fn balanced(address: SocketAddr, answered: Arc<AtomicU64>) -> JoinHandle<Seen> {
             }
             for _ in 0..10 {
                 match client.try_request("POST", "/predict", &[], GOOD.as_bytes()) {
-                    Ok(reply) if reply.status == 200 && reply.json()["predictions"] == json!([10.5]) => seen.answers += 1,
+                    Ok(reply) if reply.status == 200 && reply.json()["predictions"] == json!([10.5]) => {
+                        seen.answers += 1;
+                    }
                     Ok(reply) => seen.failures.push(reply.text().to_owned()),
                     Err(error) => seen.failures.push(error.to_string()),
                 }
@@ -104,7 +108,8 @@ fn assert_no_request_fails(client: fn(SocketAddr, Arc<AtomicU64>) -> JoinHandle<
     let took = began.elapsed();
     for client in clients {
         let seen = client.join().expect("a client");
-        assert_eq!(seen.failures, [] as [String; 0], "of {} requests", seen.answers);
+        let (first, count) = (seen.failures.first(), seen.failures.len());
+        assert_eq!(first, None, "{count} failures and {} right answers", seen.answers);
         assert!(seen.answers > 0);
     }
     assert_eq!(status.code(), Some(0));
@@ -146,13 +151,13 @@ fn it_is_unready_at_once_and_asks_clients_to_go_elsewhere() {
 #[test]
 fn a_request_that_runs_is_answered_before_the_end() {
     let mut perch = serve(&Models::with(&["heavy"]), ("0s", "30s"), &[]);
-    let body = json!({"instances": vec![[1, 2, 3, 6]; 64]}).to_string();
+    let body = json!({"instances": vec![[1, 2, 3, 6]; 1024]}).to_string();
     let mut client = perch.client();
     client.send(&request("POST", "/predict", &[], body.as_bytes())).expect("sent");
     wait::until_true("it runs", || perch.client().get("/metrics").text().contains("perch_requests_in_flight 1"));
     perch.signal("TERM");
     let reply = client.receive().expect("whole").expect("an answer");
-    assert_eq!(reply.ok()["predictions"].as_array().map(Vec::len), Some(64));
+    assert_eq!(reply.ok()["predictions"].as_array().map(Vec::len), Some(1024));
     assert_eq!(perch.wait().code(), Some(0));
 }
 
@@ -168,8 +173,8 @@ fn a_model_that_never_ends_does_not_keep_it_from_ending() {
     let status = perch.wait();
     let took = began.elapsed();
     assert_eq!(status.code(), Some(0));
-    // The request's own timeout is ten seconds: it was not waited for.
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    // The request's own timeout was not waited for.
+    assert!(took < Duration::from_secs(30), "{took:?}");
     let stopped = logged(&perch, "stopped").expect("a last line");
     assert_eq!(stopped["clean"], false, "{stopped}");
 }
@@ -224,7 +229,9 @@ fn a_wrong_configuration_is_64_and_everything_wrong_is_listed() {
     let mut command = command(PERCH, &["serve", "--config", file.to_str().expect("UTF-8"), "--listen", "nowhere"]);
     let ended = run(command.env("PERCH__SERVER__DRAIN__DELAY", "soon").env("PERCH__NONSENSE__KEY", "1"));
     assert_eq!(ended.code, Some(64), "{ended:?}");
-    for piece in ["server.maxBody", "perch.yaml:1", "lissten", "--listen", "PERCH__SERVER__DRAIN__DELAY", "PERCH__NONSENSE__KEY"] {
+    for piece in
+        ["server.maxBody", "perch.yaml:1", "lissten", "--listen", "PERCH__SERVER__DRAIN__DELAY", "PERCH__NONSENSE__KEY"]
+    {
         assert!(ended.stderr.contains(piece), "{piece} is not in {}", ended.stderr);
     }
     assert_eq!(ended.stdout, "");

@@ -1,12 +1,15 @@
 //! Everything that is tested from outside: over HTTP, with ONNX Runtime, and with the real binary.
 
 mod bad_input;
+mod cli;
 mod faults;
 mod health;
+mod lifecycle;
 mod metrics;
 mod predictions;
 mod property;
 mod registry;
+mod telemetry;
 
 /// The real binary.
 const PERCH: &str = env!("CARGO_BIN_EXE_perch");

@@ -14,8 +14,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 /// Requests that are on their way at once on one connection.
 const GROUP: usize = 32;
 const CLIENTS: u64 = 4;
-const MODELS: [&str; 9] =
-    ["external", "mixed", "dtypes", "image", "sentences", "scalar_rows", "fixed", "iris", "nan"];
+const MODELS: [&str; 9] = ["external", "mixed", "dtypes", "image", "sentences", "scalar_rows", "fixed", "iris", "nan"];
 
 /// Requests as they should be, to be spoilt.
 const VALID: [&str; 10] = [
@@ -67,8 +66,31 @@ impl Mutation {
 fn mutation() -> impl Strategy<Value = Mutation> {
     let at = any::<prop::sample::Index>;
     let pieces = prop::sample::select(vec![
-        "[", "]", "{", "}", ",", ":", "\"", "null", "NaN", "-Infinity", "-", "1e400", "1e-400", "0x1", "\\u0000", "\\ud800",
-        "99999999999999999999", "true", "\"model\": \"iris\",", "\"instances\":", "\"inputs\":", "[]", "{}", "1.5", " ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        "\"",
+        "null",
+        "NaN",
+        "-Infinity",
+        "-",
+        "1e400",
+        "1e-400",
+        "0x1",
+        "\\u0000",
+        "\\ud800",
+        "99999999999999999999",
+        "true",
+        "\"model\": \"iris\",",
+        "\"instances\":",
+        "\"inputs\":",
+        "[]",
+        "{}",
+        "1.5",
+        " ",
     ]);
     prop_oneof![
         (at(), 0..8_u8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
@@ -91,9 +113,33 @@ fn spoilt() -> impl Strategy<Value = Vec<u8>> {
 /// Scalars as JSON text, the odd ones too.
 fn scalar() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(vec![
-        "NaN", "Infinity", "-Infinity", "-0", "-0.0", "1e38", "-3.5e38", "1e308", "5e-324", "65504", "65520", "255", "256",
-        "-129", "4294967296", "9223372036854775807", "9223372036854775808", "-9223372036854775809",
-        "18446744073709551616", "true", "false", "null", "\"\"", "\"perch\"", "\"\\u0000\"", "{}", "[]",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "-0",
+        "-0.0",
+        "1e38",
+        "-3.5e38",
+        "1e308",
+        "5e-324",
+        "65504",
+        "65520",
+        "255",
+        "256",
+        "-129",
+        "4294967296",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "true",
+        "false",
+        "null",
+        "\"\"",
+        "\"perch\"",
+        "\"\\u0000\"",
+        "{}",
+        "[]",
     ]);
     prop_oneof![
         3 => (-100..100_i32).prop_map(|number| number.to_string()),
@@ -117,9 +163,8 @@ fn tensor() -> impl Strategy<Value = String> {
     ]
 }
 
-const INPUTS: [&str; 12] = [
-    "features", "age", "income", "visits", "level", "member", "city", "text", "x", "image", "uint8", "float16",
-];
+const INPUTS: [&str; 12] =
+    ["features", "age", "income", "visits", "level", "member", "city", "text", "x", "image", "uint8", "float16"];
 
 fn shaped() -> impl Strategy<Value = Vec<u8>> {
     let name = || prop::sample::select(INPUTS.to_vec());
@@ -140,7 +185,8 @@ fn shaped() -> impl Strategy<Value = Vec<u8>> {
             "\"inputs\": [{{\"name\": \"{name}\", \"datatype\": \"{datatype}\", \"shape\": {shape:?}, \"data\": {data}}}]"
         )),
     ];
-    let outputs = prop::option::weighted(0.2, prop::collection::vec(prop::sample::select(vec!["sum", "score", "same"]), 0..3));
+    let outputs =
+        prop::option::weighted(0.2, prop::collection::vec(prop::sample::select(vec!["sum", "score", "same"]), 0..3));
     (prop::sample::select(MODELS.to_vec()), data, outputs).prop_map(|(model, data, outputs)| {
         let mut body = format!("{{\"model\": \"{model}\", {data}");
         if let Some(outputs) = outputs {
@@ -151,8 +197,47 @@ fn shaped() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+fn float() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<f32>().prop_map(|number| if number.is_finite() { format!("{number:e}") } else { "-Infinity".into() }),
+        (-1000..1000_i32).prop_map(|number| number.to_string()),
+        Just("NaN".to_owned()),
+    ]
+}
+
+/// Rows of `width` floats as they should be; one value is the row itself where the model has it so.
+fn rows(width: usize) -> impl Strategy<Value = String> {
+    let row = prop::collection::vec(float(), width);
+    let row = row.prop_map(move |row| if width == 1 { row.concat() } else { format!("[{}]", row.join(",")) });
+    prop::collection::vec(row, 1..6).prop_map(|rows| format!("[{}]", rows.join(",")))
+}
+
+/// Requests that nothing is wrong with.
+fn fitting() -> impl Strategy<Value = Vec<u8>> {
+    let wide = (prop::sample::select(vec!["external", "iris"]), rows(4));
+    let narrow = (prop::sample::select(vec!["scalar_rows", "nan"]), rows(1));
+    let person = (float(), float(), -(1_i64 << 40)..1 << 40, any::<i32>(), any::<bool>(), "[ -~é世]{0,9}").prop_map(
+        |(age, income, visits, level, member, city)| {
+            let city = serde_json::Value::from(city);
+            format!("[[{age},{income},{visits},{level},{member},{city}]]")
+        },
+    );
+    let text = prop::collection::vec("[ -~é世]{0,9}", 1..5).prop_map(|text| serde_json::Value::from(text).to_string());
+    let request = prop_oneof![
+        3 => wide,
+        2 => narrow,
+        2 => person.prop_map(|rows| ("mixed", rows)),
+        1 => text.prop_map(|rows| ("sentences", rows)),
+    ];
+    (request, any::<bool>()).prop_map(|((model, rows), bare)| {
+        let field = if bare && model != "mixed" { "inputs" } else { "instances" };
+        format!("{{\"model\": \"{model}\", \"{field}\": {rows}}}").into_bytes()
+    })
+}
+
 fn any_json() -> impl Strategy<Value = Vec<u8>> {
-    let keys = || prop::sample::select(vec!["model", "instances", "inputs", "outputs", "parameters", "id", "name", "x", ""]);
+    let keys =
+        || prop::sample::select(vec!["model", "instances", "inputs", "outputs", "parameters", "id", "name", "x", ""]);
     let value = scalar().prop_recursive(4, 24, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(|items| format!("[{}]", items.join(","))),
@@ -171,6 +256,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         2 => any_json(),
         4 => spoilt(),
         4 => shaped(),
+        2 => fitting(),
     ]
 }
 
@@ -231,10 +317,13 @@ fn run(server: &TestServer, seed: u64, cases: u64) -> Result<[u64; 2], String> {
         }
         client.send(&group).map_err(|error| error.to_string())?;
         for tree in trees {
-            let reply = client.receive().map_err(|error| error.to_string()).and_then(|reply| reply.ok_or("closed".into()));
+            let reply =
+                client.receive().map_err(|error| error.to_string()).and_then(|reply| reply.ok_or("closed".into()));
             match reply.and_then(|reply| check(&reply).map(|()| reply.status)) {
                 Ok(status) => answers[usize::from(status != 200)] += 1,
-                Err(why) => return Err(format!("seed {seed}: {why}\nsmallest: {}", smallest(&mut server.client(), tree))),
+                Err(why) => {
+                    return Err(format!("seed {seed}: {why}\nsmallest: {}", smallest(&mut server.client(), tree)));
+                }
             }
             sent += 1;
         }
@@ -248,7 +337,8 @@ fn no_body_gets_anything_but_a_prediction_or_an_error_of_the_clients() {
     let server = TestServer::with(&MODELS);
     let results: Vec<Result<[u64; 2], String>> = std::thread::scope(|scope| {
         let server = &server;
-        let client = |number| scope.spawn(move || run(server, seed.wrapping_mul(CLIENTS) + number, cases.div_ceil(CLIENTS)));
+        let client =
+            |number| scope.spawn(move || run(server, seed.wrapping_mul(CLIENTS) + number, cases.div_ceil(CLIENTS)));
         let clients: Vec<_> = (0..CLIENTS).map(client).collect();
         clients.into_iter().map(|client| client.join().expect("a client")).collect()
     });
@@ -261,6 +351,5 @@ fn no_body_gets_anything_but_a_prediction_or_an_error_of_the_clients() {
     }
     // Both kinds in numbers, or the bodies do not test what they are for.
     let [predictions, errors] = answers;
-    println!("{predictions} predictions, {errors} errors");
-    assert!(predictions > cases / 50 && errors > cases / 4, "{predictions} predictions, {errors} errors");
+    assert!(predictions > cases / 10 && errors > cases / 4, "{predictions} predictions, {errors} errors");
 }

@@ -6,7 +6,7 @@ use ort::error::ErrorCode;
 use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue};
 use perch_models::backend::{Backend, LoadError, RunError, Terminator};
-use perch_models::signature::Signature;
+use perch_models::signature::{Signature, TensorSpec};
 use perch_models::tensor::{Column, Tensor};
 use smallvec::SmallVec;
 
@@ -38,8 +38,13 @@ impl Backend for OnnxBackend {
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Column>, RunError> {
+        // Nothing but a text that C cannot hold, with a NUL in it, is refused here: the client's to mend.
+        let value = |(tensor, spec): (_, &TensorSpec)| {
+            let refused = |error: ort::Error| format!("input \"{}\": {}", spec.name, error.message());
+            convert::input(tensor).map_err(|error| RunError::InvalidInput(refused(error)))
+        };
         let values: SmallVec<[SessionInputValue<'_>; 4]> =
-            inputs.iter().map(convert::input).collect::<Result<_, _>>().map_err(error)?;
+            inputs.iter().zip(&self.signature.inputs).map(value).collect::<Result<_, _>>()?;
         let outputs = self.session.run_with_options::<_, 0>(values.as_slice(), &*self.options).map_err(error)?;
         let specs = &self.signature.outputs;
         specs.iter().zip(outputs.values()).map(|(spec, value)| convert::output(spec, &value).map_err(error)).collect()

@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -18,7 +19,10 @@ const NOT_VERSIONS: [&str; 2] = [ALIASES, "tags.json"];
 const STILL: Duration = Duration::from_secs(2);
 
 /// Reads `MODELS/NAME/VERSION/…` on every listing.
-pub struct Directory {
+#[derive(Clone)]
+pub struct Directory(Arc<Scanner>);
+
+struct Scanner {
     path: PathBuf,
     /// Fingerprints of the last listing: a folder that did not change between two is still, however young.
     seen: Mutex<HashMap<PathBuf, u64>>,
@@ -30,7 +34,7 @@ impl Directory {
     /// A registry over the folder `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), seen: Mutex::default(), warned: Mutex::default() }
+        Self(Arc::new(Scanner { path: path.into(), seen: Mutex::default(), warned: Mutex::default() }))
     }
 
     /// Lists all models. It blocks on the file system.
@@ -38,6 +42,12 @@ impl Directory {
     /// # Errors
     /// When the folder itself cannot be read.
     pub fn read(&self) -> Result<Listing, RegistryError> {
+        self.0.read()
+    }
+}
+
+impl Scanner {
+    fn read(&self) -> Result<Listing, RegistryError> {
         let unreadable = |error: io::Error| RegistryError(format!("{}: {error}", self.path.display()));
         let mut listing = Listing::new();
         for entry in fs::read_dir(&self.path).map_err(unreadable)? {
@@ -100,9 +110,12 @@ impl Directory {
 }
 
 impl Registry for Directory {
+    #[expect(clippy::disallowed_methods, reason = "a scan changes nothing: shutdown need not wait for it")]
     fn list(&self) -> BoxFuture<'_, Result<Listing, RegistryError>> {
-        // A scan is a few dozen calls of stat on a runtime that serves no predictions.
-        Box::pin(async { self.read() })
+        let scanner = self.0.clone();
+        // A mount that hangs must hold a thread, not the task that accepts connections.
+        let scan = tokio::task::spawn_blocking(move || scanner.read());
+        Box::pin(async { scan.await.unwrap_or_else(|error| Err(RegistryError(format!("the scan panicked: {error}")))) })
     }
 }
 

@@ -44,7 +44,10 @@ async fn answer(seat: &Seat, request: Request) -> Result<Response, Failed> {
     };
     let timing = server_timing(&answer);
     let rows = answer.clone();
-    let text = serving.print(&answer, move || render(&parsed, &rows)).await;
+    let text = match serving.print(&answer, move || render(&parsed, &rows)).await {
+        Ok(text) => text,
+        Err(error) => return Err((error, Some(served))),
+    };
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.reserve(8);

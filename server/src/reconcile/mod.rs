@@ -90,7 +90,10 @@ impl Reconciler {
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
-                _ = tick.tick() => self.poll().await,
+                _ = tick.tick() => tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = self.poll() => {}
+                },
                 Some(report) = self.reports.1.recv() => self.finish(report),
             }
             self.advance();

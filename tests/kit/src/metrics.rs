@@ -63,7 +63,8 @@ fn sample(line: &str) -> Sample {
         (key.to_owned(), value.to_owned())
     };
     // Values of ours hold neither quotes nor commas after them.
-    let labels = labels.strip_suffix('"').map_or_else(Default::default, |labels| labels.split("\",").map(pair).collect());
+    let labels =
+        labels.strip_suffix('"').map_or_else(Default::default, |labels| labels.split("\",").map(pair).collect());
     Sample { name: name.to_owned(), labels, value }
 }
 

@@ -141,14 +141,9 @@ impl TestServer {
 
     /// Waits until it is ready.
     pub fn wait_ready(&self) {
-        wait::until_true("a ready server", || {
-            let health = self.get("/health/all").text().to_owned();
+        wait::until_ok("a ready server", || {
             let ready = self.get("/health/ready").status == 200;
-            // Shown when the test fails: why it never got ready.
-            if !ready && !health.contains("\"loading\"") && health.contains("\"failed\"") {
-                println!("{health}");
-            }
-            ready
+            if ready { Ok(()) } else { Err(self.get("/health/all").text().to_owned()) }
         });
     }
 
@@ -161,7 +156,10 @@ impl TestServer {
 
     /// Waits until `condition` holds for what /health/all says of a model, and gives it.
     pub fn wait_model(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        wait::until(&format!("{name}: {what}"), || Some(self.model(name)).filter(&condition))
+        wait::until_ok(&format!("{name}: {what}"), || {
+            let model = self.model(name);
+            if condition(&model) { Ok(model) } else { Err(model.to_string()) }
+        })
     }
 
     /// Waits until `version` of a model is ready on `track`.

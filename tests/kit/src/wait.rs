@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 /// Longer than anything here takes on the slowest machine; reached only by what never comes.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// Asks `probe` again and again until it has an answer, and ends the test when it never does.
-pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+/// Asks `probe` again and again until it has an answer; one that never comes ends the test with what it said last.
+pub fn until_ok<T>(what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(answer) = probe() {
-            return answer;
+        match probe() {
+            Ok(answer) => return answer,
+            Err(last) => assert!(began.elapsed() < LONG, "waited {LONG:?} in vain: {what}: {last}"),
         }
-        assert!(began.elapsed() < LONG, "waited {LONG:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Asks `probe` again and again until it has an answer.
+pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    until_ok(what, || probe().ok_or_else(String::new))
 }
 
 /// Waits until `condition` holds.
