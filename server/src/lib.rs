@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod idle;
 pub mod layers;
 pub mod lifecycle;
 pub mod listener;

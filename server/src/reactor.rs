@@ -15,6 +15,7 @@ use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::idle::CoarseTimer;
 use crate::layers::Stack;
 use crate::lifecycle::Lifecycle;
 use crate::serving::Serving;
@@ -119,7 +120,7 @@ async fn run(options: ReactorOptions, mut accepted: mpsc::UnboundedReceiver<Acce
     let stopping = options.lifecycle.stopping().child_token();
     let mut builder = Builder::new(TokioExecutor::new());
     // Head and body in one buffer: for small answers one write of it is cheaper than a vectored one.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).writev(false);
+    builder.http1().timer(CoarseTimer).header_read_timeout(options.idle_timeout).writev(false);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(options.idle_timeout);
     let builder = Arc::new(builder);
     loop {
@@ -172,16 +173,19 @@ pub async fn serve(
         }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
-        // A connection of the last moment: hyper would hang up without reading its first request, whose answer closes it.
-        () = stopping.cancelled() => {
-            let grace = if asked.load(Ordering::Relaxed) { Duration::ZERO } else { LAST_WORD };
-            tokio::time::timeout(grace, connection.as_mut()).await
+    let mut look = tokio::time::interval(CoarseTimer::interval(idle_timeout));
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
+            () = stopping.cancelled() => break,
+            // The connection is polled again, and sees whether it has been idle for too long.
+            _ = look.tick() => {}
         }
-    };
-    let ended = match ended {
+    }
+    // A connection of the last moment: hyper would hang up without reading its first request, whose answer closes it.
+    let grace = if asked.load(Ordering::Relaxed) { Duration::ZERO } else { LAST_WORD };
+    let ended = match tokio::time::timeout(grace, connection.as_mut()).await {
         Ok(ended) => ended,
         Err(_) => {
             connection.as_mut().graceful_shutdown();

@@ -30,37 +30,39 @@ fn unfit<T>(peek: Peek) -> std::result::Result<T, ElementError> {
     Err(ElementError::Unfit(type_name(peek).to_owned()))
 }
 
-/// The float and, when it stands for a number that is too large to be one, the text.
-fn float(cursor: &mut Cursor<'_>, peek: Peek, fits: impl Fn(f64) -> bool) -> std::result::Result<f64, ElementError> {
+/// Reads a float by its text. The standard library's parser rounds to the nearest of its own type, and is twice as fast
+/// as going through the general one.
+fn float<T: std::str::FromStr>(
+    cursor: &mut Cursor<'_>,
+    peek: Peek,
+    infinite: impl Fn(&T) -> bool,
+) -> std::result::Result<T, ElementError> {
     if !peek.is_num() {
         return unfit(peek);
     }
-    let start = cursor.offset();
-    let value = cursor.float(peek)?;
-    if fits(value) {
-        return Ok(value);
+    let text = cursor.number(peek)?;
+    match text.parse() {
+        // Infinity as a token is meant; infinity that a finite number overflowed to is not.
+        Ok(value) if !infinite(&value) || text.ends_with('y') => Ok(value),
+        _ => Err(ElementError::Unfit(format!("{}, which is out of its range", shorten(text)))),
     }
-    // Infinity as a token is meant; infinity that a finite number overflowed to is not.
-    let text = shorten(cursor.text_since(start));
-    if text.ends_with('y') { Ok(value) } else { Err(ElementError::Unfit(format!("{text}, which is out of its range"))) }
 }
 
 impl FromJson for f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose; overflow is checked")]
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value| value.is_nan() || (value as Self).is_finite()).map(|value| value as Self)
+        float(cursor, peek, |value: &Self| value.is_infinite())
     }
 }
 
 impl FromJson for f64 {
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value| value.is_nan() || value.is_finite())
+        float(cursor, peek, |value: &Self| value.is_infinite())
     }
 }
 
 impl FromJson for f16 {
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value| value.is_nan() || Self::from_f64(value).is_finite()).map(Self::from_f64)
+        float(cursor, peek, |value: &f64| Self::from_f64(*value).is_infinite()).map(Self::from_f64)
     }
 }
 

@@ -60,6 +60,10 @@ impl<'s, T: FromJson> Nested<'s, T> {
         if depth < rank && !may_omit {
             return Err(self.unfit(&format!("expected an array of rank {}, got {}", rank - depth, type_name(peek))));
         }
+        self.element(cursor, peek)
+    }
+
+    fn element(&mut self, cursor: &mut Cursor<'_>, peek: Peek) -> Result<()> {
         match T::read(cursor, peek) {
             Ok(value) => {
                 self.values.push(value);
@@ -72,11 +76,16 @@ impl<'s, T: FromJson> Nested<'s, T> {
 
     fn array(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<()> {
         self.path.push(0);
+        let innermost = depth + 1 == self.spec.shape.len();
         let mut count = 0;
         let mut next = cursor.array()?;
         while let Some(peek) = next {
             self.path[depth] = count;
-            self.value(cursor, peek, depth + 1)?;
+            if innermost {
+                self.element(cursor, peek)?;
+            } else {
+                self.value(cursor, peek, depth + 1)?;
+            }
             count += 1;
             next = cursor.array_step()?;
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderName;
 use http::HeaderValue;
@@ -12,27 +12,21 @@ use http::header::CONTENT_TYPE;
 use perch_models::json::{write_answer, write_string};
 use perch_models::run::Answer;
 
-use super::response::{CountFor, JSON, SERVED_HEADERS};
+use super::response::{Answered, JSON, SERVED_HEADERS};
 use crate::reactor::Seat;
 use crate::serving::{Failed, Parsed};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers a prediction, or the error that the outer layer renders.
-pub async fn predict(seat: &Seat, request: Request) -> Response {
+pub async fn predict(seat: &Seat, request: Request) -> Answered {
     match answer(seat, request).await {
-        Ok(response) => response,
-        Err((error, served)) => {
-            let mut response = error.into_response();
-            if let Some(served) = served {
-                response.extensions_mut().insert(CountFor(served));
-            }
-            response
-        }
+        Ok(answered) => answered,
+        Err((error, served)) => Answered::failed(error, served),
     }
 }
 
-async fn answer(seat: &Seat, request: Request) -> Result<Response, Failed> {
+async fn answer(seat: &Seat, request: Request) -> Result<Answered, Failed> {
     let serving = &seat.serving;
     let arrived = Instant::now();
     let body = serving.bodies.read(request, arrived + serving.timeout).await.map_err(|error| (error, None))?;
@@ -56,8 +50,7 @@ async fn answer(seat: &Seat, request: Request) -> Result<Response, Failed> {
         headers.insert(name, value.clone());
     }
     headers.insert(SERVER_TIMING, timing);
-    response.extensions_mut().insert(CountFor(served));
-    Ok(response)
+    Ok(Answered { response, served: Some(served), error: None })
 }
 
 /// `{"model","version","track","id"?,"predictions"|"outputs"}`.

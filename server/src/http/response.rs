@@ -21,12 +21,35 @@ pub const SERVED_HEADERS: [HeaderName; 3] = [
 /// `application/json`.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// In a response's extensions: whom to count the request for.
-#[derive(Clone)]
-pub struct CountFor(pub Arc<Served>);
+/// What a handler hands to the outer layer: the answer, whom to count it for, and what went wrong. Only that layer knows
+/// the request id that an error's body carries.
+pub struct Answered {
+    /// The answer; without a body when it is a failure.
+    pub response: Response,
+    /// The version that answered.
+    pub served: Option<Arc<Served>>,
+    /// The failure.
+    pub error: Option<ApiError>,
+}
 
-/// A failure leaves its handler as an empty answer of its status with itself in the extensions: only the outer layer
-/// knows the request id that its body carries.
+impl Answered {
+    /// A failure, counted for `served` where a version was chosen.
+    #[must_use]
+    pub fn failed(error: ApiError, served: Option<Arc<Served>>) -> Self {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = error.kind.wire().0;
+        Self { response, served, error: Some(error) }
+    }
+}
+
+/// From the router, whose handlers leave a failure in the extensions.
+impl From<Response> for Answered {
+    fn from(mut response: Response) -> Self {
+        let error = response.extensions_mut().remove::<ApiError>();
+        Self { response, served: None, error }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());

@@ -34,6 +34,7 @@ pub use scope::{Shared, scope};
 pub use trace::Spans;
 
 use crate::http::predict::predict;
+use crate::http::response::Answered;
 use crate::reactor::Seat;
 
 /// Answers under this many bytes are sent as they are: compressing them costs more than it saves.
@@ -79,7 +80,7 @@ impl Stack {
         }
         let others = |request| async move {
             match self.others.clone().oneshot(request).await {
-                Ok(response) => response,
+                Ok(response) => Answered::from(response),
                 Err(never) => match never {},
             }
         };

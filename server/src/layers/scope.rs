@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::CONNECTION;
 use http::{HeaderValue, StatusCode, Version};
 use metrics::Gauge;
@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 
 use super::request_id::{self, X_REQUEST_ID};
 use crate::error::{ApiError, Kind};
-use crate::http::response::{CountFor, render_error};
+use crate::http::response::{Answered, render_error};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{self as names, RequestMetrics};
 
@@ -46,7 +46,7 @@ impl Shared {
 /// Answers `request` with what `handle` makes of it, or with an error in its place.
 ///
 /// A function over a future, not a tower service: the hot path has no boxed future and moves no request twice.
-pub fn scope<F: Future<Output = Response>>(
+pub fn scope<F: Future<Output = Answered>>(
     shared: &Arc<Shared>,
     request: Request,
     handle: impl FnOnce(Request) -> F,
@@ -83,19 +83,19 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Response>> Future for ScopeFuture<F> {
+impl<F: Future<Output = Answered>> Future for ScopeFuture<F> {
     type Output = Response;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
         let this = self.project();
-        let response = match this.state.project() {
-            StateProjection::Refused { error } => error.take().unwrap_or_else(panicked).into_response(),
+        let answered = match this.state.project() {
+            StateProjection::Refused { error } => Answered::failed(error.take().unwrap_or_else(panicked), None),
             StateProjection::Running { future } => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                 Ok(polled) => ready!(polled),
-                Err(_) => panicked().into_response(),
+                Err(_) => Answered::failed(panicked(), None),
             },
         };
-        Poll::Ready(this.ticket.answer(response))
+        Poll::Ready(this.ticket.answer(answered))
     }
 }
 
@@ -121,12 +121,12 @@ impl Ticket {
         Self { shared, admitted, answered: false, began: Instant::now(), id, version: request.version() }
     }
 
-    fn answer(&mut self, mut response: Response) -> Response {
+    fn answer(&mut self, answered: Answered) -> Response {
         self.answered = true;
-        let counted = response.extensions_mut().remove::<CountFor>();
-        let requests = counted.as_ref().map_or(&self.shared.unattributed, |CountFor(served)| &served.requests);
+        let Answered { mut response, served, error } = answered;
+        let requests = served.as_ref().map_or(&self.shared.unattributed, |served| &served.requests);
         requests.record(response.status(), self.began.elapsed());
-        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        if let Some(error) = error {
             names::count_error(requests.model(), error.kind.wire().1);
             render_error(&mut response, &error, &self.id);
         }
@@ -156,6 +156,7 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
     use axum::body::Body;
+    use axum::response::IntoResponse;
     use http_body_util::BodyExt;
 
     fn shared(most: usize) -> Arc<Shared> {
@@ -176,7 +177,11 @@ mod tests {
 
     async fn get_from(shared: &Arc<Shared>, path: &str) -> (StatusCode, http::HeaderMap, String) {
         let request = Request::builder().uri(path).header(X_REQUEST_ID, "r-1").body(Body::empty()).expect("valid");
-        let response = scope(shared, request, |request| handler(request.uri().path().to_owned())).await;
+        let response = scope(shared, request, |request| {
+            let path = request.uri().path().to_owned();
+            async { Answered::from(handler(path).await) }
+        })
+        .await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("utf-8"))
