@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
-use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use perch_models::json::write_string;
 use perch_models::version::ModelVersion;
 use perch_router::track::Track;
 
 use crate::error::{ApiError, Kind};
+use crate::http::response::{JSON, SERVED_HEADERS};
 use crate::metrics::{ExecutionMetrics, RequestMetrics};
 
 /// A version that serves a track, with everything that its answers carry made beforehand.
@@ -27,8 +29,8 @@ pub struct Served {
     pub requests: Arc<RequestMetrics>,
     /// Counts executions.
     pub executions: Arc<ExecutionMetrics>,
-    /// `x-perch-model`, `-version`, `-track`.
-    pub headers: [HeaderValue; 3],
+    /// The headers that all its answers have: `content-type`, `x-perch-model`, `-version`, `-track`.
+    pub headers: HeaderMap,
     /// The answer's start: `{"model":…,"version":…,"track":…,`.
     pub preamble: Vec<u8>,
 }
@@ -52,6 +54,11 @@ impl Served {
         }
         preamble.push(b',');
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, JSON);
+        for (name, value) in SERVED_HEADERS.into_iter().zip([model, &number, track.name()]) {
+            headers.insert(name, header(value));
+        }
         Self {
             model: model.to_owned(),
             version,
@@ -59,7 +66,7 @@ impl Served {
             runtime,
             requests: Arc::new(RequestMetrics::new(model, &number, track.name())),
             executions,
-            headers: [header(model), header(&number), HeaderValue::from_static(track.name())],
+            headers,
             preamble,
         }
     }

@@ -75,6 +75,10 @@ impl<'j> Cursor<'j> {
         Ok(start..self.offset())
     }
 
+    pub(super) fn float(&mut self, peek: Peek) -> Result<f64> {
+        self.jiter.known_float(peek).map_err(|error| self.fail(&error))
+    }
+
     /// The text of a number.
     pub(super) fn number(&mut self, peek: Peek) -> Result<&'j str> {
         let start = self.offset();

@@ -30,39 +30,41 @@ fn unfit<T>(peek: Peek) -> std::result::Result<T, ElementError> {
     Err(ElementError::Unfit(type_name(peek).to_owned()))
 }
 
-/// Reads a float by its text. The standard library's parser rounds to the nearest of its own type, and is twice as fast
-/// as going through the general one.
-fn float<T: std::str::FromStr>(
+/// Reads a float. jiter's parser is a quarter faster than finding the text and handing it to the standard library's.
+fn float(
     cursor: &mut Cursor<'_>,
     peek: Peek,
-    infinite: impl Fn(&T) -> bool,
-) -> std::result::Result<T, ElementError> {
+    overflows: impl Fn(f64) -> bool,
+) -> std::result::Result<f64, ElementError> {
     if !peek.is_num() {
         return unfit(peek);
     }
-    let text = cursor.number(peek)?;
-    match text.parse() {
-        // Infinity as a token is meant; infinity that a finite number overflowed to is not.
-        Ok(value) if !infinite(&value) || text.ends_with('y') => Ok(value),
-        _ => Err(ElementError::Unfit(format!("{}, which is out of its range", shorten(text)))),
+    let start = cursor.offset();
+    let value = cursor.float(peek)?;
+    // Infinity as a token is meant; infinity that a finite number overflowed to is not.
+    if overflows(value) && !cursor.text_since(start).ends_with('y') {
+        let text = shorten(cursor.text_since(start));
+        return Err(ElementError::Unfit(format!("{text}, which is out of its range")));
     }
+    Ok(value)
 }
 
 impl FromJson for f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose; overflow is checked")]
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value: &Self| value.is_infinite())
+        float(cursor, peek, |value| (value as Self).is_infinite()).map(|value| value as Self)
     }
 }
 
 impl FromJson for f64 {
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value: &Self| value.is_infinite())
+        float(cursor, peek, Self::is_infinite)
     }
 }
 
 impl FromJson for f16 {
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value: &f64| Self::from_f64(*value).is_infinite()).map(Self::from_f64)
+        float(cursor, peek, |value| Self::from_f64(value).is_infinite()).map(Self::from_f64)
     }
 }
 

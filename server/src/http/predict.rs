@@ -8,11 +8,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderName;
 use http::HeaderValue;
-use http::header::CONTENT_TYPE;
 use perch_models::json::{write_answer, write_string};
 use perch_models::run::Answer;
 
-use super::response::{Answered, JSON, SERVED_HEADERS};
+use super::response::Answered;
 use crate::reactor::Seat;
 use crate::serving::{Failed, Parsed};
 
@@ -43,13 +42,8 @@ async fn answer(seat: &Seat, request: Request) -> Result<Answered, Failed> {
         Err(error) => return Err((error, Some(served))),
     };
     let mut response = Response::new(Body::from(text));
-    let headers = response.headers_mut();
-    headers.reserve(8);
-    headers.insert(CONTENT_TYPE, JSON);
-    for (name, value) in SERVED_HEADERS.into_iter().zip(&served.headers) {
-        headers.insert(name, value.clone());
-    }
-    headers.insert(SERVER_TIMING, timing);
+    *response.headers_mut() = served.headers.clone();
+    response.headers_mut().insert(SERVER_TIMING, timing);
     Ok(Answered { response, served: Some(served), error: None })
 }
 
