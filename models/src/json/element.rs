@@ -30,7 +30,7 @@ fn unfit<T>(peek: Peek) -> std::result::Result<T, ElementError> {
     Err(ElementError::Unfit(type_name(peek).to_owned()))
 }
 
-/// Reads a float. jiter's parser is a quarter faster than finding the text and handing it to the standard library's.
+/// Reads a float. Finding its text first and handing that to the standard library's parser took longer.
 fn float(
     cursor: &mut Cursor<'_>,
     peek: Peek,
