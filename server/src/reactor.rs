@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -118,20 +119,21 @@ impl Reactor {
 async fn run(options: ReactorOptions, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>) {
     // A token of this reactor's own: all its connections look at it after each request.
     let stopping = options.lifecycle.stopping().child_token();
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut http1 = http1::Builder::new();
     // Head and body in one buffer: for small answers one write of it is cheaper than a vectored one.
-    builder.http1().timer(CoarseTimer).header_read_timeout(options.idle_timeout).writev(false);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(options.idle_timeout);
-    let builder = Arc::new(builder);
+    http1.timer(CoarseTimer).header_read_timeout(options.idle_timeout).writev(false);
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2.timer(TokioTimer::new()).keep_alive_interval(options.idle_timeout);
+    let protocols = Arc::new(Protocols { http1, http2, idle_timeout: options.idle_timeout });
     loop {
         let connection = tokio::select! {
             () = options.finished.cancelled() => return,
             Some(connection) = accepted.recv() => connection,
         };
-        let (stack, builder, open) = (options.stack.clone(), builder.clone(), open.clone());
-        let (stopping, idle_timeout) = (stopping.clone(), options.idle_timeout);
+        let (stack, protocols, open) = (options.stack.clone(), protocols.clone(), open.clone());
+        let stopping = stopping.clone();
         options.lifecycle.spawn(async move {
-            if let Err(error) = serve(&builder, connection, stack, idle_timeout, stopping).await {
+            if let Err(error) = protocols.serve(connection, stack, stopping).await {
                 tracing::debug!(error, "a connection ended");
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -139,73 +141,89 @@ async fn run(options: ReactorOptions, mut accepted: mpsc::UnboundedReceiver<Acce
     }
 }
 
-/// Serves one connection until it closes; at shutdown, until its request is answered.
-pub async fn serve(
-    builder: &Builder<TokioExecutor>,
-    connection: Accepted,
-    stack: Arc<Stack>,
+/// The two protocols of a connection.
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     idle_timeout: Duration,
-    stopping: CancellationToken,
-) -> Result<(), String> {
-    let Accepted { stream, place: _place } = connection;
-    let set_up = |error: io::Error| error.to_string();
-    stream.set_nonblocking(true).map_err(set_up)?;
-    stream.set_nodelay(true).map_err(set_up)?;
-    let stream = tokio::net::TcpStream::from_std(stream).map_err(set_up)?;
-    tokio::select! {
-        biased;
-        begun = tokio::time::timeout(idle_timeout, begun(&stream)) => match begun {
-            Ok(begun) => begun.map_err(set_up)?,
-            Err(_) => return Ok(()),
-        },
-        () = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(LAST_WORD).await;
-        } => return Ok(()),
-    }
-    let io = TokioIo::new(stream);
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = service_fn({
-        let asked = asked.clone();
-        move |request| {
-            asked.store(true, Ordering::Relaxed);
-            stack.clone().dispatch(request)
-        }
-    });
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-    let mut look = tokio::time::interval(CoarseTimer::interval(idle_timeout));
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
-            () = stopping.cancelled() => break,
-            // The connection is polled again, and sees whether it has been idle for too long.
-            _ = look.tick() => {}
-        }
-    }
-    // A connection of the last moment: hyper would hang up without reading its first request, whose answer closes it.
-    let grace = if asked.load(Ordering::Relaxed) { Duration::ZERO } else { LAST_WORD };
-    let ended = match tokio::time::timeout(grace, connection.as_mut()).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    ended.map_err(|error| error.to_string())
 }
 
-/// Waits until the first bytes tell the protocol: the builder would wait for them without a limit, and a connection that
-/// says nothing would keep its place for ever.
-async fn begun(stream: &tokio::net::TcpStream) -> io::Result<()> {
-    const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let mut start = [0; HTTP2.len()];
+impl Protocols {
+    /// Serves one connection until it closes; at shutdown, until its request is answered.
+    async fn serve(&self, connection: Accepted, stack: Arc<Stack>, stopping: CancellationToken) -> Result<(), String> {
+        let Accepted { stream, place: _place } = connection;
+        let set_up = |error: io::Error| error.to_string();
+        stream.set_nonblocking(true).map_err(set_up)?;
+        stream.set_nodelay(true).map_err(set_up)?;
+        let stream = tokio::net::TcpStream::from_std(stream).map_err(set_up)?;
+        let is_http2 = tokio::select! {
+            biased;
+            begun = tokio::time::timeout(self.idle_timeout, is_http2(&stream)) => match begun {
+                Ok(begun) => begun.map_err(set_up)?,
+                Err(_) => return Ok(()),
+            },
+            () = async {
+                stopping.cancelled().await;
+                tokio::time::sleep(LAST_WORD).await;
+            } => return Ok(()),
+        };
+        let io = TokioIo::new(stream);
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let asked = asked.clone();
+            move |request| {
+                asked.store(true, Ordering::Relaxed);
+                stack.clone().dispatch(request)
+            }
+        });
+        if is_http2 {
+            self.drive(self.http2.serve_connection(io, service), &asked, &stopping).await
+        } else {
+            self.drive(self.http1.serve_connection(io, service), &asked, &stopping).await
+        }
+    }
+
+    async fn drive<C>(&self, connection: C, asked: &AtomicBool, stopping: &CancellationToken) -> Result<(), String>
+    where
+        C: GracefulConnection<Error = hyper::Error>,
+    {
+        let mut connection = std::pin::pin!(connection);
+        let mut look = tokio::time::interval(CoarseTimer::interval(self.idle_timeout));
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
+                () = stopping.cancelled() => break,
+                // The connection is polled again, and sees whether it has been idle for too long.
+                _ = look.tick() => {}
+            }
+        }
+        // A connection of the last moment: hyper would hang up without reading its first request, whose answer closes it.
+        let grace = if asked.load(Ordering::Relaxed) { Duration::ZERO } else { LAST_WORD };
+        let ended = match tokio::time::timeout(grace, connection.as_mut()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        ended.map_err(|error| error.to_string())
+    }
+}
+
+/// Waits until the first bytes tell the protocol: only HTTP/2 begins with its preface.
+async fn is_http2(stream: &tokio::net::TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut start = [0; PREFACE.len()];
     loop {
         let count = stream.peek(&mut start).await?;
-        if count == 0 || count == HTTP2.len() || !HTTP2.starts_with(&start[..count]) {
-            return Ok(());
+        if count == 0 || !PREFACE.starts_with(&start[..count]) {
+            return Ok(false);
         }
-        // Part of HTTP/2's preface: peek() would give it again at once.
+        if count == PREFACE.len() {
+            return Ok(true);
+        }
+        // Part of the preface: peek() would give it again at once.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
