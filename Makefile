@@ -67,7 +67,7 @@ micro: ## Criterion benchmarks of parsing and printing.
 property: runtime ## A million random bodies against /predict (make test sends 100,000).
 	PERCH_PROPERTY_CASES=1000000 cargo test --locked --release --test it property
 
-swap-soak: runtime ## 60 s of load with a version swapped every second (make test does 10 s).
+swap-soak: runtime ## 60 s of load with a version swapped every second (make test does 3 s).
 	PERCH_SWAP_SECONDS=60 cargo test --locked --release --test it swap
 
 deny: ## Licences, sources and banned crates.

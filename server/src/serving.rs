@@ -14,7 +14,7 @@ use crate::http::body::BodyLimits;
 use crate::lifecycle::Lifecycle;
 
 /// Bodies above this take longer than 500 µs to parse, and answers above this as long to print: such work leaves the
-/// reactor. Measured: 20 to 30 ns a number, 5 to 10 bytes each.
+/// reactor. Measured (benches/micro.rs): 35 ns a number that is read, 38 ns one that is printed.
 const LARGE_BODY: usize = 96 << 10;
 const LARGE_ANSWER: usize = 8192;
 
