@@ -47,6 +47,17 @@ pub enum LoadError {
     /// A file is missing or cannot be read.
     #[error("{0}")]
     Files(String),
+    /// The files cannot be had.
+    #[error("download failed: {0}")]
+    Download(String),
+    /// The files are not those that the registry names.
+    #[error("refused, its files are not what {tag} names: expected {expected}, got {got}", tag = crate::registry::DIGEST_TAG)]
+    Digest {
+        /// The digest in the registry.
+        expected: String,
+        /// The digest of the files.
+        got: String,
+    },
     /// The graph is broken, or uses what the runtime does not have.
     #[error("not a usable ONNX graph: {0}")]
     Graph(String),

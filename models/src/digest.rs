@@ -1,5 +1,6 @@
 //! Digests of files and of versions.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,7 +8,12 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-fn hex(bytes: &[u8]) -> String {
+/// Digests of files that were read and compared a moment ago, by path relative to the version's folder.
+pub type Known = BTreeMap<String, String>;
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -1,6 +1,6 @@
 //! The input that a version is warmed up with: its input example, or zeros.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use jiter::{Jiter, Peek};
 
@@ -8,9 +8,6 @@ use crate::backend::LoadError;
 use crate::json::{Envelope, Form};
 use crate::signature::{Dim, Signature};
 use crate::tensor::Tensor;
-
-/// Files that hold an example, the better one first, as MLflow writes them.
-const FILES: [&str; 2] = ["input_example.json", "serving_input_example.json"];
 
 /// Tensors to warm up with, in the signature's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,14 +19,13 @@ pub struct Example {
 }
 
 impl Example {
-    /// Reads the example in `dir`, or makes one of zeros where there is none.
+    /// Reads the first of `files` that is there, or makes an example of zeros where there is none.
     ///
     /// # Errors
     /// When the example does not fit the signature.
-    pub fn load(dir: &Path, signature: &Signature) -> Result<Self, LoadError> {
-        for name in FILES {
-            let path = dir.join(name);
-            match std::fs::read(&path) {
+    pub fn load(files: &[PathBuf], signature: &Signature) -> Result<Self, LoadError> {
+        for path in files {
+            match std::fs::read(path) {
                 Ok(body) => {
                     let inputs = parse(&body, signature)
                         .map_err(|message| LoadError::WarmUp(format!("{}: {message}", path.display())))?;
@@ -145,7 +141,7 @@ mod tests {
     #[test]
     fn without_a_file_there_are_zeros() {
         let dir = tempfile::tempdir().expect("a folder");
-        let example = Example::load(dir.path(), &signature(&[("x", 3)])).expect("zeros");
+        let example = Example::load(&[dir.path().join("none.json")], &signature(&[("x", 3)])).expect("zeros");
         assert_eq!(example, Example { inputs: vec![Tensor::zeros(DType::F32, [1, 3][..].into())], given: false });
     }
 }

@@ -4,12 +4,14 @@
 //! batching, the registry and the parsing are tested with a fake backend.
 
 pub mod artifact;
+pub mod artifacts;
 pub mod backend;
 pub mod cost;
 pub mod digest;
 pub mod dtype;
 pub mod example;
 pub mod json;
+pub mod layout;
 pub mod onnx_file;
 pub mod registry;
 pub mod run;

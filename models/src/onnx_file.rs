@@ -4,9 +4,11 @@
 //! skipped while decoding, the weights too.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use prost::Message;
+
+use crate::registry::inside;
 
 #[derive(Clone, PartialEq, Message)]
 struct ModelProto {
@@ -86,17 +88,8 @@ pub fn external_files(bytes: &[u8]) -> Result<BTreeSet<PathBuf>, String> {
     let mut names = BTreeSet::new();
     visit_graph(&graph, &mut names);
     model.functions.iter().for_each(|function| visit_nodes(&function.nodes, &mut names));
-    names.into_iter().map(|name| inside(&name)).collect()
-}
-
-fn inside(name: &str) -> Result<PathBuf, String> {
-    let path = Path::new(name);
-    let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    if path.components().all(plain) && path.file_name().is_some() {
-        Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect())
-    } else {
-        Err(format!("the graph names external weights outside of its folder: \"{name}\""))
-    }
+    let located = |name: String| inside(&name).map_err(|error| format!("the graph names external weights: {error}"));
+    names.into_iter().map(located).collect()
 }
 
 fn visit_graph(graph: &GraphProto, names: &mut BTreeSet<String>) {

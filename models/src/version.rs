@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::artifact::Artifact;
+use crate::artifacts::cache::Lease;
 use crate::backend::{Backend, Device, LoadError, Loader, SessionOptions};
 use crate::cost::CostCurve;
 use crate::example::Example;
@@ -76,6 +77,8 @@ pub struct ModelVersion {
     lanes: Box<[Arc<Lane>]>,
     shared: Arc<Shared>,
     sessions: usize,
+    /// Sessions may read their weights from the files for as long as they live.
+    _lease: Option<Lease>,
 }
 
 impl ModelVersion {
@@ -83,14 +86,16 @@ impl ModelVersion {
     ///
     /// # Errors
     /// Says what is wrong with the version.
-    pub fn load(artifact: &Artifact, settings: &Settings, context: &Context<'_>) -> Result<Self, LoadError> {
+    pub fn load(mut artifact: Artifact, settings: &Settings, context: &Context<'_>) -> Result<Self, LoadError> {
+        let lease = artifact.lease.take();
+        let artifact = &artifact;
         let deadline = Instant::now() + settings.load_timeout;
         let name = artifact.dir.display().to_string();
         let opener = Opener { artifact, settings, context, deadline };
         let first_threads = if artifact.bytes <= SMALL_GRAPH { 1 } else { settings.threads };
         let mut first = opener.open(first_threads)?;
         let signature = Arc::new(first.signature().clone());
-        let example = Example::load(&artifact.dir, &signature)?;
+        let example = Example::load(&artifact.examples, &signature)?;
         let mut profile = opener.warm_up(first.as_mut(), &example)?;
 
         let inline = profile.cost.estimate(1) < INLINE_RUN && !matches!(settings.device, Device::Cuda(_));
@@ -127,7 +132,7 @@ impl ModelVersion {
         let shared = Arc::new(Shared { inline: AtomicBool::new(inline), pool, tasks: context.tasks.clone() });
         let lane = |backend| Arc::new(Lane::new(session(backend), stacked(INLINE_RUN), shared.clone()));
         let lanes = lanes.into_iter().map(lane).collect();
-        Ok(Self { signature, digest: artifact.digest.clone(), profile, lanes, shared, sessions })
+        Ok(Self { signature, digest: artifact.digest.clone(), profile, lanes, shared, sessions, _lease: lease })
     }
 
     /// What the graph declares.

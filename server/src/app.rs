@@ -10,25 +10,28 @@ use axum::routing::{any, get};
 use http::header::ALLOW;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use perch_models::backend::Loader;
-use perch_models::registry::Directory;
 use perch_models::watchdog::Watchdog;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Admin;
+use crate::admin::access::Access;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
 use crate::http::body::BodyLimits;
 use crate::http::health::{self, Health};
 use crate::http::metrics::{self as metrics_http, Recorded};
-use crate::layers::{Shared, Spans, Stack};
+use crate::layers::{self, Shared, Spans, Stack};
 use crate::lifecycle::{self, Lifecycle};
 use crate::listener::{self, BindError};
 use crate::metrics;
 use crate::reactor::{Reactor, ReactorOptions, Seat};
-use crate::reconcile::{Reconciler, Tools};
+use crate::reconcile::{Reconciler, Refresh, Tools};
+use crate::registries::Registries;
 use crate::serving::Serving;
+use crate::writeback::WriteBack;
 
 /// The server cannot start.
 #[derive(Debug, Error)]
@@ -36,6 +39,9 @@ pub enum StartError {
     /// An address is taken or not ours.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The registry cannot be followed as configured.
+    #[error("{0}")]
+    Registry(String),
     /// Metrics cannot be recorded.
     #[error("metrics: {0}")]
     Metrics(#[from] BuildError),
@@ -52,6 +58,8 @@ pub struct App {
     lifecycle: Arc<Lifecycle>,
     recorder: PrometheusHandle,
     watchdog: Watchdog,
+    registries: Arc<Registries>,
+    writes: WriteBack,
     cores: usize,
     spans: Spans,
 }
@@ -62,6 +70,7 @@ impl App {
     /// # Errors
     /// When metrics or threads cannot be had.
     pub fn build(config: Config, loader: Arc<dyn Loader>, spans: Spans) -> Result<Self, StartError> {
+        let registries = Registries::open(&config).map_err(StartError::Registry)?;
         Ok(Self {
             config: Arc::new(config),
             loader,
@@ -69,6 +78,8 @@ impl App {
             lifecycle: Arc::default(),
             recorder: metrics::install()?,
             watchdog: Watchdog::start()?,
+            registries: Arc::new(registries),
+            writes: WriteBack::default(),
             // Honours the cgroup's quota and the cpuset.
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             spans,
@@ -95,37 +106,45 @@ impl App {
         };
         let metrics_address = second.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
 
+        let admin = match server.admin_listen {
+            Some(address) => Some(control.block_on(listener::bind("server.adminListen", address))?),
+            None => None,
+        };
+        let admin_address = admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+
+        let tools = Tools {
+            loader: self.loader.clone(),
+            watchdog: self.watchdog.clone(),
+            registries: self.registries.clone(),
+            writes: self.writes.clone(),
+            cores: self.cores,
+        };
+        let reconciler = Reconciler::new(self.config.clone(), tools, self.catalog.clone(), self.lifecycle.clone());
+        let refresh = reconciler.refresh();
         let finished = CancellationToken::new();
         let shared = Arc::new(Shared::new(self.lifecycle.clone(), server.max_in_flight));
         let bodies = Arc::new(BodyLimits::new(server.max_body, server.max_buffered));
-        let reactors = (0..self.cores).map(|number| self.reactor(number, &shared, &bodies, &finished));
+        let reactors = (0..self.cores).map(|number| self.reactor(number, &shared, &bodies, &finished, &refresh));
         let reactors: Arc<Vec<Reactor>> = Arc::new(reactors.collect::<io::Result<_>>()?);
 
         let entered = control.enter();
         self.lifecycle.spawn(upkeep(self.recorder.clone(), self.lifecycle.stopping().clone()));
-        let tools = Tools {
-            loader: self.loader.clone(),
-            watchdog: self.watchdog.clone(),
-            registry: Arc::new(Directory::new(&self.config.registry.path)),
-            cores: self.cores,
-        };
-        let reconciler = Reconciler::new(self.config.clone(), tools, self.catalog.clone(), self.lifecycle.clone());
         self.lifecycle.spawn(reconciler.run());
+        let registries = self.registries.feeds().iter().map(|feed| feed.registry.clone()).collect();
+        self.lifecycle.spawn(self.writes.clone().run(registries, self.lifecycle.stopping().clone()));
         let stopping = self.lifecycle.stopping().clone();
         self.lifecycle.spawn(listener::accept(main, reactors.clone(), server.max_connections, stopping));
         if let Some(second) = second {
-            let stopping = self.lifecycle.stopping().clone();
-            let probes = self.probes();
-            self.lifecycle.spawn(async move {
-                let serving = axum::serve(second, probes).with_graceful_shutdown(stopping.cancelled_owned());
-                if let Err(error) = serving.await {
-                    tracing::error!(%error, "server.metricsListen failed");
-                }
-            });
+            self.serve_aside("server.metricsListen", second, self.probes());
+        }
+        if let (Some(admin), Some(address)) = (admin, admin_address) {
+            let routes = self.admin(&refresh, Access::at(address, server));
+            let routes = routes.fallback(async || ApiError::new(Kind::NotFound, "no such path"));
+            self.serve_aside("server.adminListen", admin, layers::scoped(routes, shared));
         }
         drop(entered);
         tracing::info!(%address, cores = self.cores, "listening");
-        Ok(Running { app: self, control, reactors, finished, address, metrics_address })
+        Ok(Running { app: self, control, reactors, finished, address, metrics_address, admin_address })
     }
 
     fn reactor(
@@ -134,6 +153,7 @@ impl App {
         shared: &Arc<Shared>,
         bodies: &Arc<BodyLimits>,
         finished: &CancellationToken,
+        refresh: &Refresh,
     ) -> io::Result<Reactor> {
         let server = &self.config.server;
         let serving = Arc::new(Serving {
@@ -146,6 +166,7 @@ impl App {
         let wrong_method = async || ([(ALLOW, "POST")], ApiError::new(Kind::MethodNotAllowed, "this path takes POST"));
         let others = Router::new()
             .route("/predict", any(wrong_method))
+            .merge(self.admin(refresh, Access::of_main(server)))
             .fallback(async || ApiError::new(Kind::NotFound, "no such path"));
         let seat = Seat { reactor: number, serving };
         let stack = Stack { probes: self.probes(), others, seat, shared: shared.clone(), spans: self.spans };
@@ -158,8 +179,25 @@ impl App {
         Reactor::start(number, options)
     }
 
+    /// Serves `routes` on a port of their own, off the reactors.
+    fn serve_aside(&self, key: &'static str, listener: tokio::net::TcpListener, routes: Router) {
+        let stopping = self.lifecycle.stopping().clone();
+        self.lifecycle.spawn(async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned());
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "{key} failed");
+            }
+        });
+    }
+
+    fn admin(&self, refresh: &Refresh, access: Access) -> Router {
+        let admin = Admin { config: self.config.clone(), catalog: self.catalog.clone(), refresh: refresh.clone() };
+        admin.routes(access)
+    }
+
     fn probes(&self) -> Router {
-        let health = Health { catalog: self.catalog.clone(), lifecycle: self.lifecycle.clone() };
+        let health =
+            Health { catalog: self.catalog.clone(), lifecycle: self.lifecycle.clone(), writes: self.writes.clone() };
         let health = Router::new()
             .route("/health", get(health::ready))
             .route("/health/live", get(health::live))
@@ -190,6 +228,7 @@ pub struct Running {
     finished: CancellationToken,
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
+    admin_address: Option<SocketAddr>,
 }
 
 impl Running {
@@ -203,6 +242,12 @@ impl Running {
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Where /admin is served, when not with everything else.
+    #[must_use]
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// What is loaded.

@@ -14,6 +14,7 @@ use perch_router::track::Track;
 use crate::error::{ApiError, Kind};
 use crate::http::response::{JSON, SERVED_HEADERS};
 use crate::metrics::{ExecutionMetrics, RequestMetrics};
+use crate::reconcile::Download;
 
 /// A version that serves a track, with everything that its answers carry made beforehand.
 pub struct Served {
@@ -73,7 +74,7 @@ impl Served {
 }
 
 /// What is known of one version, for /health/all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct VersionReport {
     /// Its number.
     pub version: u64,
@@ -85,6 +86,8 @@ pub struct VersionReport {
     pub state: &'static str,
     /// Why it is not ready, or what is wrong in spite of it.
     pub error: Option<String>,
+    /// Its download, while it is loading.
+    pub download: Option<Arc<Download>>,
 }
 
 /// One model.
@@ -109,6 +112,8 @@ pub struct RegistryReport {
     pub last_success: Option<SystemTime>,
     /// The last error, when it was later.
     pub error: Option<String>,
+    /// When an earlier process heard what is followed now: this one has not reached the registry yet.
+    pub recalled: Option<SystemTime>,
 }
 
 /// Everything at one moment.

@@ -11,6 +11,10 @@ use perch_models::run::InferError;
 pub enum Kind {
     /// The request's content is wrong.
     InvalidInput,
+    /// /admin was asked without its token.
+    Unauthorized,
+    /// /admin was asked by a page of another site.
+    Forbidden,
     /// No such model.
     ModelNotFound,
     /// No such path.
@@ -39,6 +43,8 @@ impl Kind {
     pub const fn wire(self) -> (StatusCode, &'static str) {
         match self {
             Self::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_input"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::ModelNotFound => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),

@@ -1,5 +1,6 @@
 //! HTTP, configuration and wiring of perch. Start at [`app`]; one request's way is described in ARCHITECTURE.md.
 
+pub mod admin;
 pub mod app;
 pub mod catalog;
 pub mod cli;
@@ -13,5 +14,7 @@ pub mod listener;
 pub mod metrics;
 pub mod reactor;
 pub mod reconcile;
+pub mod registries;
 pub mod serving;
 pub mod telemetry;
+pub mod writeback;

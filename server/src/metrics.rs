@@ -32,6 +32,10 @@ const MODEL_STATE: &str = "perch_model_state";
 const MODEL_SESSIONS: &str = "perch_model_sessions";
 const MODEL_INLINE: &str = "perch_model_inline";
 const REGISTRY_UP: &str = "perch_registry_up";
+const REGISTRY_WRITES: &str = "perch_registry_writes_total";
+const REGISTRY_WRITES_PENDING: &str = "perch_registry_writes_pending";
+const DOWNLOAD_BYTES: &str = "perch_artifact_download_bytes_total";
+const DOWNLOAD_SECONDS: &str = "perch_artifact_download_duration_seconds";
 const CONNECTIONS: &str = "perch_connections";
 const READY: &str = "perch_ready";
 const BUILD_INFO: &str = "perch_build_info";
@@ -76,6 +80,10 @@ fn describe() {
     describe_gauge!(MODEL_SESSIONS, "Copies of the model in memory.");
     describe_gauge!(MODEL_INLINE, "1 when a version runs on the reactors, 0 when on threads of its own.");
     describe_gauge!(REGISTRY_UP, "1 when the registry was last read without an error.");
+    describe_counter!(REGISTRY_WRITES, "Tags written to the registry, by result.");
+    describe_gauge!(REGISTRY_WRITES_PENDING, "Writes that the registry has not taken yet.");
+    describe_counter!(DOWNLOAD_BYTES, Unit::Bytes, "Bytes of artifacts downloaded.");
+    describe_histogram!(DOWNLOAD_SECONDS, Unit::Seconds, "One artifact's download.");
     describe_gauge!(CONNECTIONS, "Open connections.");
     describe_gauge!(READY, "1 when the server is ready.");
     describe_gauge!(BUILD_INFO, "The version of perch.");
@@ -112,11 +120,52 @@ pub fn count_error(model: &str, kind: &'static str) {
     counter!(ERRORS, "model" => model.to_owned(), "kind" => kind).increment(1);
 }
 
-/// A load that ended.
-pub fn record_load(model: &str, took: Duration, loaded: bool) {
+/// A load that ended, or never began for want of files.
+pub fn count_load(model: &str, loaded: bool) {
     let result = if loaded { "loaded" } else { "failed" };
     counter!(LOADS, "model" => model.to_owned(), "result" => result).increment(1);
+}
+
+/// A load that ended, and how long opening and warming up took.
+pub fn record_load(model: &str, took: Duration, loaded: bool) {
+    count_load(model, loaded);
     histogram!(LOAD_SECONDS, "model" => model.to_owned()).record(took);
+}
+
+/// A write to the registry that ended.
+pub fn count_registry_write(written: bool) {
+    counter!(REGISTRY_WRITES, "result" => if written { "written" } else { "refused" }).increment(1);
+}
+
+/// Writes that the registry has not taken yet.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn set_registry_writes_pending(pending: usize) {
+    gauge!(REGISTRY_WRITES_PENDING).set(pending as f64);
+}
+
+/// Downloads of one model's artifacts.
+pub struct DownloadMetrics {
+    bytes: Counter,
+    seconds: Histogram,
+}
+
+impl DownloadMetrics {
+    /// Handles of a model.
+    #[must_use]
+    pub fn new(model: &str) -> Self {
+        let labels = [("model", model.to_owned())];
+        Self { bytes: counter!(DOWNLOAD_BYTES, &labels), seconds: histogram!(DOWNLOAD_SECONDS, &labels) }
+    }
+
+    /// So many bytes came.
+    pub fn bytes(&self, bytes: u64) {
+        self.bytes.increment(bytes);
+    }
+
+    /// All is here.
+    pub fn end(&self, took: Duration) {
+        self.seconds.record(took);
+    }
 }
 
 /// The states that a version may be in, as `perch_model_state` names them.
@@ -140,7 +189,7 @@ pub fn set_version(model: &str, version: u64, sessions: usize, inline: bool, que
 }
 
 /// Statuses that our endpoints answer with; each has its handles made once.
-const STATUSES: [u16; 11] = [200, 400, 404, 405, 408, 413, 429, 500, 503, 504, 0];
+const STATUSES: [u16; 15] = [200, 202, 400, 401, 403, 404, 405, 408, 409, 413, 429, 500, 503, 504, 0];
 
 /// `http_requests_total` and `http_request_duration_seconds` of one model, version and track.
 pub struct RequestMetrics {

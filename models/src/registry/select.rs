@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use super::ModelListing;
+use super::{ModelListing, VersionListing};
 
 /// How the configuration names a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     /// Whatever carries this alias.
     Alias(String),
+    /// The highest version in this stage, as MLflow's registry had them before aliases: `Production`, `Staging`. Case
+    /// does not count.
+    Stage(String),
     /// This version.
     Version(u64),
     /// The highest version that loads.
@@ -19,6 +22,7 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alias(alias) => write!(f, "alias {alias}"),
+            Self::Stage(stage) => write!(f, "stage {stage}"),
             Self::Version(version) => write!(f, "version {version}"),
             Self::Latest => f.write_str("latest"),
         }
@@ -31,7 +35,12 @@ impl fmt::Display for Selector {
 #[must_use]
 pub fn candidates(selector: &Selector, model: &ModelListing) -> Vec<u64> {
     let highest_first = || model.versions.keys().rev().copied().collect();
+    let in_stage = |stage: &str| {
+        let has = |listed: &VersionListing| listed.stage.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(stage));
+        model.versions.iter().rev().find(|(_, listed)| has(listed)).map(|(version, _)| *version)
+    };
     match (selector, &model.aliases) {
+        (Selector::Stage(stage), _) => in_stage(stage).into_iter().collect(),
         (Selector::Version(version), _) => vec![*version],
         (Selector::Latest, _) => highest_first(),
         (Selector::Alias(alias), Some(aliases)) => aliases.get(alias).copied().into_iter().collect(),
@@ -43,10 +52,15 @@ pub fn candidates(selector: &Selector, model: &ModelListing) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::VersionListing;
 
     fn model(aliases: Option<&[(&str, u64)]>) -> ModelListing {
-        let version = |_| VersionListing { dir: "/m".into(), fingerprint: 0, settled: true };
+        let stage = |number| (number < 3).then(|| "Production".to_owned());
+        let version = |number| VersionListing {
+            fingerprint: 0,
+            settled: true,
+            stage: stage(number),
+            ..VersionListing::default()
+        };
         ModelListing {
             versions: (1..=3).map(|number| (number, version(number))).collect(),
             aliases: aliases.map(|aliases| aliases.iter().map(|(name, to)| ((*name).to_owned(), *to)).collect()),
@@ -60,6 +74,12 @@ mod tests {
         assert_eq!(candidates(&stable, &model(Some(&[("stable", 2)]))), [2]);
         assert!(candidates(&stable, &model(Some(&[]))).is_empty(), "no alias, no version");
         assert!(candidates(&Selector::Alias("canary".into()), &model(None)).is_empty());
+    }
+
+    #[test]
+    fn a_stage_means_its_highest_version() {
+        assert_eq!(candidates(&Selector::Stage("production".into()), &model(None)), [2]);
+        assert!(candidates(&Selector::Stage("Staging".into()), &model(None)).is_empty());
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub(crate) struct Options {
     /// A folder of models [registry.path].
     #[arg(long, value_name = "DIR")]
     models: Option<String>,
+    /// An MLflow server [registry.uri].
+    #[arg(long, value_name = "URL")]
+    mlflow: Option<String>,
+    /// A folder for the files of fetched models [artifacts.cache].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<String>,
     /// Serve only this model; may be repeated [models].
     #[arg(long, value_name = "NAME")]
     model: Vec<String>,
@@ -25,6 +31,9 @@ pub(crate) struct Options {
     /// Serve /metrics and /health here too [server.metricsListen].
     #[arg(long, value_name = "ADDR:PORT")]
     metrics_listen: Option<String>,
+    /// Serve /admin only here [server.adminListen].
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin_listen: Option<String>,
     /// Where models compute: auto, cpu, cuda, cuda:N [runtime.device].
     #[arg(long)]
     device: Option<String>,
@@ -48,9 +57,12 @@ impl Options {
         }
         let layers = layers
             .flag("registry.path", self.models.clone(), "--models")
+            .flag("registry.uri", self.mlflow.clone(), "--mlflow")
+            .flag("artifacts.cache", self.cache.clone(), "--cache")
             .flag("models", self.model.clone(), "--model")
             .flag("server.listen", self.listen.clone(), "--listen")
             .flag("server.metricsListen", self.metrics_listen.clone(), "--metrics-listen")
+            .flag("server.adminListen", self.admin_listen.clone(), "--admin-listen")
             .flag("runtime.device", self.device.clone(), "--device")
             .flag("runtime.threads", self.threads.clone(), "--threads")
             .flag("log.filter", self.log.clone(), "--log")

@@ -10,10 +10,18 @@ use std::collections::BTreeMap;
 
 /// What every variable of ours begins with. Two underscores: `PERCH_SERVER_PORT` and the like are
 /// set by Kubernetes for a service named perch, and are no configuration.
-const PREFIX: &str = "PERCH__";
+pub(super) const PREFIX: &str = "PERCH__";
 
 /// Names of others, and the keys they stand for. They are weaker than the file.
-const WELL_KNOWN: [(&str, &str); 4] = [
+const WELL_KNOWN: [(&str, &str); 12] = [
+    ("MLFLOW_TRACKING_URI", "registry.uri"),
+    ("MLFLOW_TRACKING_USERNAME", "registry.username"),
+    ("MLFLOW_TRACKING_PASSWORD", "registry.password"),
+    ("MLFLOW_TRACKING_TOKEN", "registry.token"),
+    ("MLFLOW_TRACKING_SERVER_CERT_PATH", "registry.caCert"),
+    ("MLFLOW_TRACKING_INSECURE_TLS", "registry.insecureTls"),
+    ("MLFLOW_S3_ENDPOINT_URL", "artifacts.s3Endpoint"),
+    ("AWS_CA_BUNDLE", "artifacts.caCert"),
     ("ORT_DYLIB_PATH", "runtime.library"),
     ("RUST_LOG", "log.filter"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlpEndpoint"),
@@ -182,10 +190,13 @@ mod tests {
 
     #[test]
     fn well_known_names() {
-        let env =
-            Env::new([("RUST_LOG", "debug"), ("OTEL_SERVICE_NAME", "")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let env = Env::new(
+            [("RUST_LOG", "debug"), ("MLFLOW_TRACKING_TOKEN", "7"), ("OTEL_SERVICE_NAME", "")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
         let node = env.well_known();
         assert_eq!(shown(&node, "log.filter"), "\"debug\" RUST_LOG");
+        assert_eq!(shown(&node, "registry.token"), "\"7\" MLFLOW_TRACKING_TOKEN");
         assert_eq!(shown(&node, "telemetry.serviceName"), "");
     }
 }

@@ -46,6 +46,14 @@ impl Fields {
         value
     }
 
+    /// A key whose default was found somewhere.
+    pub fn take_from<T: Setting>(&mut self, key: &'static str, default: T, from: Source) -> T {
+        let (value, source) = self.value(key, |_| None);
+        let (value, source) = value.map_or((default, from), |value| (value, source));
+        self.record(key, Node::new(Value::Scalar(value.show()), source));
+        value
+    }
+
     /// A key that may stay without a value.
     pub fn take_opt<T: Setting>(&mut self, key: &'static str) -> Option<T> {
         let (value, source) = self.value(key, |_| None);
@@ -67,13 +75,11 @@ impl Fields {
 
     /// A key without a default. `expected` says what is missing and how to give it.
     pub fn require<T: Setting>(&mut self, key: &'static str, expected: &str) -> Option<T> {
-        let written = |(k, node): &(String, Node)| k == key && node.value != Value::Null;
         // One that is written and wrong has its own error.
-        let missing = !self.left.iter().any(written);
+        let missing = self.written(key).is_none();
         let value = self.take_opt(key);
         if missing {
-            let path = join(&self.path, key);
-            self.errors.push(ConfigError::missing(&path, format!("expected {expected}")));
+            self.missing(key, format!("expected {expected}"));
         }
         value
     }
@@ -144,6 +150,12 @@ impl Fields {
         (node.value != Value::Null).then_some(node)
     }
 
+    /// Where a key was written, before it is read.
+    pub fn written(&self, key: &str) -> Option<Source> {
+        let (_, node) = self.left.iter().find(|(k, node)| k == key && node.value != Value::Null)?;
+        Some(node.source.clone())
+    }
+
     /// The whole path of a key of this mapping.
     pub fn path(&self, key: &str) -> String {
         join(&self.path, key)
@@ -152,6 +164,11 @@ impl Fields {
     /// Notes what a key was read as, for printing.
     pub fn record(&mut self, key: &str, node: Node) {
         self.read.push((key.to_owned(), node));
+    }
+
+    /// Notes that a key is missing.
+    pub fn missing(&mut self, key: &str, message: impl Into<String>) {
+        self.errors.push(ConfigError::missing(&join(&self.path, key), message));
     }
 
     /// Notes an error at a key of this mapping.

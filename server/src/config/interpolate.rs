@@ -1,7 +1,5 @@
 //! `${NAME}` in a text of the file, and `$${` for a `${` that is meant as it stands.
 
-use super::error::quote;
-
 /// A text with its variables filled in.
 #[derive(Debug, PartialEq)]
 pub(super) struct Expanded {
@@ -10,9 +8,14 @@ pub(super) struct Expanded {
     pub replaced: bool,
 }
 
-/// Fills in every `${NAME}`. All that is wrong is returned at once. A value that was put in is not
-/// looked at again: an environment cannot make the file read other variables.
-pub(super) fn expand<'e>(text: &str, lookup: impl Fn(&str) -> Option<&'e str>) -> Result<Expanded, Vec<String>> {
+/// Fills in every `${NAME}`. All that is wrong is returned at once, with pieces of the text as `shown`
+/// repeats them. A value that was put in is not looked at again: an environment cannot make the file
+/// read other variables.
+pub(super) fn expand<'e>(
+    text: &str,
+    shown: fn(&str) -> String,
+    lookup: impl Fn(&str) -> Option<&'e str>,
+) -> Result<Expanded, Vec<String>> {
     let mut out = String::with_capacity(text.len());
     let mut wrong = Vec::new();
     let mut replaced = false;
@@ -28,14 +31,14 @@ pub(super) fn expand<'e>(text: &str, lookup: impl Fn(&str) -> Option<&'e str>) -
         }
         out.push_str(before);
         let Some((name, after)) = inside.split_once('}') else {
-            wrong.push(format!("{} has no closing brace", quote(tail)));
+            wrong.push(format!("{} has no closing brace", shown(tail)));
             break;
         };
         rest = after;
         if !is_name(name) {
             wrong.push(format!(
                 "{} is not a variable's name: expected ${{NAME}}, or $${{ for the text itself",
-                quote(name)
+                shown(name)
             ));
         } else if let Some(value) = lookup(name) {
             out.push_str(value);
@@ -53,7 +56,8 @@ pub(super) fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a variable may be called this.
+pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
@@ -61,10 +65,11 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::error::quote;
     use proptest::prelude::*;
 
     fn run(text: &str) -> Result<Expanded, Vec<String>> {
-        expand(text, |name| match name {
+        expand(text, quote, |name| match name {
             "HOST" => Some("example.org"),
             "EMPTY" => Some(""),
             "NESTED" => Some("${HOST}"),

@@ -36,6 +36,8 @@ pub(super) struct Merged {
     /// The models that flags name, with the flag.
     pub models: Vec<(String, Source)>,
     pub errors: Vec<ConfigError>,
+    /// For the keys that look into it: secrets and the cache's place.
+    pub env: Env,
     /// Whether there is a file that could not be read: what is missing may well be in it.
     pub file_lost: bool,
 }
@@ -102,7 +104,7 @@ impl Layers {
                 merge(&mut tree, node, "", &mut errors);
             }
         }
-        Merged { tree, models, errors, file_lost }
+        Merged { tree, models, errors, env, file_lost }
     }
 }
 

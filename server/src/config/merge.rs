@@ -2,12 +2,19 @@
 
 use super::{
     error::ConfigError,
+    secret, selector,
     tree::{Node, Value, join},
 };
 
 /// Lays a stronger layer over a weaker one. Mappings are joined key by key, all else is replaced:
-/// half of one list and half of another would be what nobody wrote.
+/// half of one list and half of another would be what nobody wrote. So would `{alias: a}` below and
+/// `{version: 1}` above it, which is why selectors and secrets are replaced as a whole.
 pub(super) fn merge(base: &mut Node, over: Node, path: &str, errors: &mut Vec<ConfigError>) {
+    let whole = secret::is(path) || selector::is(path);
+    if whole && over.source.layer() > base.source.layer() {
+        *base = over;
+        return;
+    }
     match (&mut base.value, over.value) {
         (Value::Map(below), Value::Map(above)) => {
             for (key, node) in above {
@@ -21,7 +28,8 @@ pub(super) fn merge(base: &mut Node, over: Node, path: &str, errors: &mut Vec<Co
         (Value::Map(_), Value::Null) => {}
         // One of the two is wrong, and replacing would hide it.
         (Value::Scalar(_) | Value::List(_), Value::Map(_)) => {
-            let message = format!("{} here, but {} sets keys below it", base.value.shown(), over.source);
+            let here = if secret::is(path) { secret::hidden("") } else { base.value.shown() };
+            let message = format!("{here} here, but {} sets keys below it", over.source);
             errors.push(ConfigError::at(path, &base.source, message));
             base.value = Value::Broken;
         }

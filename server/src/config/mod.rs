@@ -2,7 +2,7 @@
 //!
 //! [`Layers`] names the sources, [`Config::load`] puts them together. Nothing here reads the
 //! process's environment or arguments by itself, apart from [`environment`]; nothing but
-//! [`Layers::file`] touches the disk. Every value remembers where it came from, and every error is
+//! [`Layers::file`] and the `{file: PATH}` of a secret touches the disk. Every value remembers where it came from, and every error is
 //! listed at once, with its key and that place.
 //!
 //! The way of a value: `yaml` and `env` make trees with sources (`tree`), `layers` merges them; `read` and
@@ -19,6 +19,8 @@ mod models;
 mod print;
 mod read;
 mod schema;
+mod secret;
+mod selector;
 mod setting;
 mod suggest;
 #[cfg(test)]
@@ -30,7 +32,11 @@ mod yaml;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::Layers;
-pub use schema::{Batching, Config, Drain, Log, LogFormat, Model, Registry, Runtime, Server, Telemetry, Threads};
+pub use schema::{
+    Artifacts, Batching, Config, Drain, Log, LogFormat, Mlflow, Model, ModelSource, Registry, RegistrySource, Runtime,
+    Server, TagFilter, Telemetry, Threads, WriteBack,
+};
+pub use secret::Secret;
 pub use tree::Source;
 
 /// A configuration that was loaded, with the source of each value.
@@ -51,7 +57,7 @@ impl Config {
     pub fn load(layers: Layers) -> Result<Loaded, ConfigErrors> {
         let merged = layers.merge();
         let mut errors = merged.errors;
-        let (config, tree, found) = read::config(merged.tree, &merged.models);
+        let (config, tree, found) = read::config(merged.tree, &merged.models, &merged.env);
         errors.extend(found.into_iter().filter(|error| !merged.file_lost || error.place.is_some()));
         if errors.is_empty() { Ok(Loaded { config, tree }) } else { Err(ConfigErrors(errors)) }
     }
@@ -59,14 +65,14 @@ impl Config {
 
 impl Loaded {
     /// The whole configuration as YAML, with `# source` behind each value. It loads to the same
-    /// configuration again, apart from passwords in URLs, which are hidden.
+    /// configuration again, apart from passwords in URLs and secrets written out, which are hidden.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         print::yaml(&self.tree)
     }
 
     /// The whole configuration as JSON, with `{"value": …, "source": "…"}` for each value.
-    /// Passwords in URLs are hidden.
+    /// Passwords in URLs and secrets written out are hidden.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         print::json(&self.tree)

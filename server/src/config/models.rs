@@ -3,23 +3,34 @@
 use super::{
     fields::Fields,
     read::SHORTEST,
-    schema::{Batching, Model},
-    setting::Setting,
+    schema::{Batching, Model, ModelSource, Registry},
+    selector,
     tree::{Node, Scalar, Source, Value},
     words::{Instances, Name},
 };
-use perch_models::registry::Selector;
 
 /// The most rows of one batch.
 const MAX_ROWS: usize = 65_536;
 
-/// Reads `models`. Flags name the models to serve: those keep the settings that the file has for
-/// them, and one that the file does not have gets the defaults. All of the file is checked still.
-pub(super) fn models(root: &mut Fields, flagged: &[(String, Source)]) -> Vec<Model> {
-    let (items, mut source) = root.items("models");
+/// What models take from their registry.
+pub(super) struct Inherited<'r> {
+    pub registry: &'r Registry,
+    /// Whether it has stages, or may have: an error elsewhere says more.
+    pub stages: bool,
+}
+
+/// Reads the items of `models`. Flags name the models to serve: those keep the settings that the
+/// file has for them, and one that the file does not have gets the defaults. All of the file is
+/// checked still.
+pub(super) fn models(
+    root: &mut Fields,
+    (items, mut source): (Vec<Node>, Source),
+    flagged: &[(String, Source)],
+    inherited: &Inherited<'_>,
+) -> Vec<Model> {
     let mut read = Vec::new();
     for item in items {
-        read.push(one(root, read.len(), item));
+        read.push(one(root, read.len(), item, inherited));
     }
     refuse_twice(root, &read);
     if let Some((_, flag)) = flagged.first() {
@@ -30,7 +41,7 @@ pub(super) fn models(root: &mut Fields, flagged: &[(String, Source)]) -> Vec<Mod
                 Some((model, node)) => (model.clone(), renamed(node, flag)),
                 None => {
                     let scalar = Value::Scalar(Scalar::loose(name));
-                    one(root, chosen.len(), Node::new(scalar, flag.clone()))
+                    one(root, chosen.len(), Node::new(scalar, flag.clone()), inherited)
                 }
             });
         }
@@ -43,22 +54,25 @@ pub(super) fn models(root: &mut Fields, flagged: &[(String, Source)]) -> Vec<Mod
 }
 
 /// One item: a mapping, or a name alone.
-fn one(root: &mut Fields, index: usize, item: Node) -> (Model, Node) {
+fn one(root: &mut Fields, index: usize, item: Node, inherited: &Inherited<'_>) -> (Model, Node) {
     let Node { value, source } = item;
     let value = match value {
         name @ Value::Scalar(_) => Value::Map(vec![("name".to_owned(), Node::new(name, source.clone()))]),
         value => value,
     };
-    root.inner(format!("models[{index}]"), Node::new(value, source), model)
+    root.inner(format!("models[{index}]"), Node::new(value, source), |f| model(f, inherited))
 }
 
-fn model(f: &mut Fields) -> Model {
+fn model(f: &mut Fields, inherited: &Inherited<'_>) -> Model {
     let name = f.require::<Name>("name", "the name of a model").map_or_else(String::new, |name| name.0);
-    let default = Model::named(name);
+    let source = f.take("source", ModelSource::Named(name.clone()));
+    let default = inherited.registry.model_from(name, source);
+    // A folder has none, wherever the others come from.
+    let stages = inherited.stages && matches!(default.source, ModelSource::Named(_));
     Model {
         required: f.take("required", default.required),
-        stable: selector(f, "stable", default.stable),
-        canary: selector(f, "canary", default.canary),
+        stable: selector::take(f, "stable", default.stable, stages),
+        canary: selector::take(f, "canary", default.canary, stages),
         device: f.take_opt("device"),
         threads: f.take_opt("threads"),
         instances: f.take_opt::<Instances>("instances").map(|count| count.0),
@@ -71,53 +85,8 @@ fn model(f: &mut Fields) -> Model {
             }
         }),
         name: default.name,
+        source: default.source,
     }
-}
-
-/// `{alias: NAME}`, `{version: N}` or `latest`.
-fn selector(f: &mut Fields, key: &'static str, default: Selector) -> Selector {
-    const EXPECTED: &str = "{alias: NAME}, {version: N} or latest";
-    let Some(node) = f.node(key) else {
-        f.record(key, shown(&default, Source::Default));
-        return default;
-    };
-    let source = node.source.clone();
-    let chosen = match node.value {
-        Value::Scalar(scalar) if scalar.text == "latest" => Some(Selector::Latest),
-        Value::Map(_) => {
-            let ((alias, version), _) =
-                f.inner(f.path(key), node, |f| (f.take_opt::<Name>("alias"), f.take_opt_in("version", 1_u64..)));
-            match (alias, version) {
-                (Some(_), Some(_)) => {
-                    f.error(key, &source, format!("expected {EXPECTED}, got both"));
-                    None
-                }
-                (Some(alias), None) => Some(Selector::Alias(alias.0)),
-                // Nothing at all in it is nothing written; a wrong value has its error already.
-                (None, version) => version.map(Selector::Version),
-            }
-        }
-        Value::Broken => None,
-        other => {
-            let message = format!("expected {EXPECTED}, got {}", other.shown());
-            f.error(key, &source, message);
-            None
-        }
-    };
-    let chosen = chosen.unwrap_or(default);
-    f.record(key, shown(&chosen, source));
-    chosen
-}
-
-/// A selector as the file would have it.
-fn shown(selector: &Selector, source: Source) -> Node {
-    let (key, scalar) = match selector {
-        Selector::Alias(name) => ("alias", Scalar::text(name)),
-        Selector::Version(number) => ("version", number.show()),
-        Selector::Latest => return Node::new(Value::Scalar(Scalar::text("latest")), source),
-    };
-    let inner = Node::new(Value::Scalar(scalar), source.clone());
-    Node::new(Value::Map(vec![(key.to_owned(), inner)]), source)
 }
 
 /// The record of a model that a flag chose: its name comes from there.

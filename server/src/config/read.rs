@@ -1,46 +1,64 @@
 //! From the merged tree to the typed result: one function per section, one line per key.
 
 use super::{
+    env::Env,
     error::ConfigError,
     fields::Fields,
-    models,
-    schema::{Config, Drain, Log, Registry, Runtime, Server, Telemetry},
+    models::{self, Inherited},
+    schema::{Artifacts, Config, Drain, Log, Runtime, Server, Telemetry},
+    secret,
     tree::{Node, Source},
     units::Bytes,
-    words::{Directory, Url},
+    words::{RegistryKind, Url},
 };
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+mod registry;
 
 /// The shortest limit on time: with 0 nothing would ever be in time.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
-/// The folder of models is not to be read without a pause.
-const SHORTEST_POLL: Duration = Duration::from_millis(50);
+/// A cache below this would hold no model.
+const SMALLEST_CACHE: Bytes = Bytes(1 << 20);
 /// Above this a limit limits nothing, and below the most that a semaphore can count.
 const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Reads the tree: the configuration, the record of every value with its source, and the errors.
-/// `flagged` are the models named by flags, with the flag.
-pub(super) fn config(tree: Node, flagged: &[(String, Source)]) -> (Config, Node, Vec<ConfigError>) {
-    Fields::root(tree, |root| Config {
-        server: root.section("server", server),
-        runtime: root.section("runtime", runtime),
-        registry: root.section("registry", registry),
-        models: models::models(root, flagged),
-        log: root.section("log", log),
-        telemetry: root.section("telemetry", telemetry),
+/// `flagged` are the models named by flags, with the flag; `env` is where secrets and the cache's
+/// place may be.
+pub(super) fn config(tree: Node, flagged: &[(String, Source)], env: &Env) -> (Config, Node, Vec<ConfigError>) {
+    Fields::root(tree, |root| {
+        let server = root.section("server", |f| server(f, env));
+        let runtime = root.section("runtime", runtime);
+        let items = root.items("models");
+        let listed = !items.0.is_empty() || !flagged.is_empty();
+        let (registry, kind) = root.section("registry", |f| registry::registry(f, env, listed));
+        let artifacts = root.section("artifacts", |f| artifacts(f, env, kind == Some(RegistryKind::Mlflow)));
+        let inherited = Inherited { registry: &registry, stages: kind != Some(RegistryKind::Directory) };
+        let models = models::models(root, items, flagged, &inherited);
+        let log = root.section("log", log);
+        let telemetry = root.section("telemetry", telemetry);
+        Config { server, runtime, registry, artifacts, models, log, telemetry }
     })
 }
 
-fn server(f: &mut Fields) -> Server {
+fn server(f: &mut Fields, env: &Env) -> Server {
     let default = Server::default();
     let listen = f.take("listen", default.listen);
     let metrics_listen = f.take_opt("metricsListen");
+    let admin_listen = f.take_opt("adminListen");
+    let admin_token = secret::take(f, "adminToken", env);
     let max_body = f.take_in("maxBody", Bytes(default.max_body), Bytes(1)..).0;
     // Below it, the largest body would never find room.
     let max_buffered = Bytes(default.max_buffered.max(max_body));
     Server {
         listen,
         metrics_listen,
+        admin_listen,
+        admin_token,
         max_body,
         max_buffered: f.take_in("maxBuffered", max_buffered, Bytes(max_body)..).0,
         request_timeout: f.take_in("requestTimeout", default.request_timeout, SHORTEST..),
@@ -63,13 +81,31 @@ fn runtime(f: &mut Fields) -> Runtime {
     }
 }
 
-fn registry(f: &mut Fields) -> Registry {
-    // Read for what it refuses: there is one type so far.
-    f.take("type", Directory);
-    Registry {
-        path: f.require("path", "the folder of models (flag --models)").unwrap_or_default(),
-        poll: f.take_in("poll", Duration::from_millis(500), SHORTEST_POLL..),
+/// `remote`: whether models are fetched, so that a cache is needed.
+fn artifacts(f: &mut Fields, env: &Env, remote: bool) -> Artifacts {
+    Artifacts {
+        cache: match cache(env) {
+            Some((folder, from)) => f.take_from("cache", folder, from),
+            None if remote => {
+                let expected = "a folder for fetched models (flag --cache), as neither XDG_CACHE_HOME nor HOME is set";
+                f.require("cache", expected).unwrap_or_default()
+            }
+            None => f.take_opt("cache").unwrap_or_default(),
+        },
+        max_size: f.take_in("maxSize", Bytes(20 << 30), SMALLEST_CACHE..).0 as u64,
+        s3_endpoint: f.take_opt::<Url>("s3Endpoint").map(|url| url.0),
+        ca_cert: f.take_opt("caCert"),
     }
+}
+
+/// The cache's place by default. A relative `XDG_CACHE_HOME` counts as not set, as its standard has it.
+fn cache(env: &Env) -> Option<(PathBuf, Source)> {
+    let set = |name: &'static str| env.get(name).filter(|path| !path.is_empty()).map(Path::new);
+    let (name, folder) = match set("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
+        Some(folder) => ("XDG_CACHE_HOME", folder.join("perch")),
+        None => ("HOME", set("HOME")?.join(".cache/perch")),
+    };
+    Some((folder, Source::Env(name.into())))
 }
 
 fn log(f: &mut Fields) -> Log {

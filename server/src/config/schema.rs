@@ -1,7 +1,11 @@
 //! What can be configured: the typed result, with every default in one place.
 
+use super::Secret;
 use perch_models::{backend::Device, registry::Selector};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+mod registry;
+pub use registry::{Artifacts, Mlflow, Registry, RegistrySource, TagFilter, WriteBack};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +16,10 @@ pub struct Config {
     pub runtime: Runtime,
     /// `registry`: where models come from.
     pub registry: Registry,
-    /// `models`: which models are served, in the order given. Empty: every model found.
+    /// `artifacts`: where their files go.
+    pub artifacts: Artifacts,
+    /// `models`: which models are served, in the order given. Empty: every model found in a directory,
+    /// those of `registry.select` in MLflow.
     pub models: Vec<Model>,
     /// `log`: what is written to stderr.
     pub log: Log,
@@ -27,6 +34,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// `metricsListen`: a second address for /metrics and /health; none by default.
     pub metrics_listen: Option<SocketAddr>,
+    /// `adminListen`: /admin only here; none by default.
+    pub admin_listen: Option<SocketAddr>,
+    /// `adminToken`: what /admin asks for; none by default. A text, `{env: NAME}` or `{file: PATH}`.
+    pub admin_token: Option<Secret>,
     /// `maxBody`: the largest request body, in bytes. Default 32 MiB, at least 1.
     pub max_body: usize,
     /// `requestTimeout`: how long a request may take before it is answered 504. Default 10 s,
@@ -78,25 +89,18 @@ pub enum Threads {
     Fixed(NonZeroUsize),
 }
 
-/// `registry`: where models come from. `type: directory` is the only one so far.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Registry {
-    /// `path`: the folder of models. Required. Taken as written: relative to the working directory.
-    pub path: PathBuf,
-    /// `poll`: how often the folder is looked at. Default 500 ms, at least 50 ms.
-    pub poll: Duration,
-}
-
 /// One of `models`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// `name`: the name on the wire: letters, digits, `.`, `_` and `-`. Unique.
     pub name: String,
+    /// `source`: what the registry calls it, or a folder of its own. Default its name.
+    pub source: ModelSource,
     /// `required`: whether readiness waits for it. Default true.
     pub required: bool,
-    /// `stable`: the version that serves. Default `{alias: stable}`.
+    /// `stable`: the version that serves. Default `registry.stable`.
     pub stable: Selector,
-    /// `canary`: the version on trial. Default `{alias: canary}`.
+    /// `canary`: the version on trial. Default `registry.canary`.
     pub canary: Selector,
     /// `device`: in place of `runtime.device`.
     pub device: Option<Device>,
@@ -108,6 +112,16 @@ pub struct Model {
     pub load_timeout: Duration,
     /// `batching`: how requests are put together.
     pub batching: Batching,
+}
+
+/// `models[].source`: where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// The registry's model of this name, without `/`, `\` and `:`.
+    Named(String),
+    /// `file:///FOLDER`: a folder laid out as one model of the local registry, or an artifact by
+    /// itself.
+    Folder(PathBuf),
 }
 
 /// `models[].batching`: how requests are put together.
@@ -150,11 +164,14 @@ pub struct Telemetry {
 }
 
 impl Model {
-    /// A model with nothing but its name: the settings of one that is not listed.
+    /// A model with nothing but its name. [`Registry::model`] has the settings of one that is not
+    /// listed.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
+            source: ModelSource::Named(name.clone()),
+            name,
             required: true,
             stable: Selector::Alias("stable".to_owned()),
             canary: Selector::Alias("canary".to_owned()),
@@ -172,6 +189,8 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             metrics_listen: None,
+            admin_listen: None,
+            admin_token: None,
             max_body: 32 << 20,
             max_buffered: 512 << 20,
             request_timeout: Duration::from_secs(10),

@@ -1,6 +1,6 @@
 //! The merged tree: every value with the place it came from, before anybody asks what it means.
 
-use super::error::quote;
+use super::{env::PREFIX, error::quote};
 use std::{fmt, sync::Arc};
 
 /// Where a value came from.
@@ -19,6 +19,28 @@ pub enum Source {
     Env(Arc<str>),
     /// A flag of the command line, such as `--listen`.
     Flag(Arc<str>),
+}
+
+/// How strong a source is: what a stronger one says counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Layer {
+    Default,
+    WellKnown,
+    File,
+    Ours,
+    Flag,
+}
+
+impl Source {
+    pub(super) fn layer(&self) -> Layer {
+        match self {
+            Self::Default => Layer::Default,
+            Self::Env(name) if name.starts_with(PREFIX) => Layer::Ours,
+            Self::Env(_) => Layer::WellKnown,
+            Self::File { .. } => Layer::File,
+            Self::Flag(_) => Layer::Flag,
+        }
+    }
 }
 
 impl fmt::Display for Source {

@@ -8,6 +8,9 @@ use super::{
 use perch_models::backend::Device;
 use std::{fmt, num::NonZeroUsize};
 
+mod registry;
+pub(super) use registry::{Kind as RegistryKind, MlflowUri, Stage, Switch, Variable};
+
 /// More threads or copies than this is a slip, not a wish.
 const MAX_THREADS: usize = 1024;
 
@@ -93,23 +96,6 @@ impl Setting for LogFormat {
             Self::Text => "text",
             Self::Json => "json",
         })
-    }
-}
-
-/// `registry.type`.
-pub(super) struct Directory;
-
-impl Setting for Directory {
-    fn parse(scalar: &Scalar) -> Result<Self, String> {
-        match scalar.text.as_str() {
-            "directory" => Ok(Self),
-            "mlflow" => Err("type mlflow is not supported yet, expected directory".to_owned()),
-            _ => Err(scalar.expected("directory")),
-        }
-    }
-
-    fn show(&self) -> Scalar {
-        Scalar::text("directory")
     }
 }
 
@@ -202,8 +188,6 @@ mod tests {
         for url in ["c:4318", "http://", "http://a b"] {
             assert!(Url::parse(&Scalar::text(url)).is_err(), "{url}");
         }
-        let message = Directory::parse(&Scalar::text("mlflow")).err();
-        assert_eq!(message.as_deref(), Some("type mlflow is not supported yet, expected directory"));
         assert!(LogFormat::parse(&Scalar::text("xml")).is_err());
     }
 }

@@ -7,6 +7,7 @@ use super::{
     env::Env,
     error::{ConfigError, quote},
     interpolate::expand,
+    secret,
     tree::{Kind, Node, Scalar, Source, Value},
 };
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -106,7 +107,8 @@ fn fill_in(path: &str, node: &mut Node, env: &Env, errors: &mut Vec<ConfigError>
     if scalar.kind != Kind::Text || !scalar.text.contains("${") {
         return;
     }
-    match expand(&scalar.text, |name| env.get(name)) {
+    let shown = if secret::is(path) { secret::hidden } else { quote };
+    match expand(&scalar.text, shown, |name| env.get(name)) {
         Ok(expanded) => {
             scalar.text = expanded.text;
             if expanded.replaced {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::response::JSON;
 use crate::catalog::{Catalog, ModelEntry, Snapshot};
 use crate::lifecycle::Lifecycle;
+use crate::writeback::WriteBack;
 
 /// What the health endpoints read.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Health {
     pub catalog: Arc<Catalog>,
     /// Whether we are leaving.
     pub lifecycle: Arc<Lifecycle>,
+    /// What the registry has not taken yet.
+    pub writes: WriteBack,
 }
 
 impl Health {
@@ -76,6 +79,13 @@ pub async fn all(State(health): State<Health>) -> Response {
     if let Some(error) = &registry.error {
         body["registry"]["error"] = json!(error);
     }
+    if let Some(as_of) = registry.recalled {
+        body["registry"]["servingFromCacheAsOf"] = json!(humantime::format_rfc3339_millis(as_of).to_string());
+    }
+    let writes = health.writes.report();
+    if writes.pending > 0 {
+        body["registry"]["writeBack"] = json!({"pending": writes.pending, "error": writes.error});
+    }
     answer(StatusCode::OK, &body)
 }
 
@@ -92,6 +102,9 @@ fn model(name: &str, entry: &ModelEntry) -> Value {
             });
             if let Some(error) = &report.error {
                 version["error"] = json!(error);
+            }
+            if let Some((bytes, of)) = report.download.as_ref().and_then(|download| download.state()) {
+                version["download"] = json!({"bytes": bytes, "of": of});
             }
             version
         })

@@ -78,14 +78,27 @@ impl Stack {
         if request.uri().path() == "/predict" && request.method() == Method::POST {
             return scope(&self.shared, request, |request| predict(&self.seat, request)).await;
         }
-        let others = |request| async move {
-            match self.others.clone().oneshot(request).await {
-                Ok(response) => Answered::from(response),
-                Err(never) => match never {},
-            }
-        };
-        scope(&self.shared, request, others).await
+        answer_with(&self.shared, request, self.others.clone()).await
     }
+}
+
+/// `routes` with the [`scope`] around them, for a listener apart from the reactors.
+pub fn scoped(routes: Router, shared: Arc<Shared>) -> Router {
+    let handle = move |request: Request| {
+        let (routes, shared) = (routes.clone(), shared.clone());
+        async move { answer_with(&shared, request, routes).await }
+    };
+    Router::new().fallback(handle)
+}
+
+async fn answer_with(shared: &Arc<Shared>, request: Request, routes: Router) -> Response {
+    let handle = |request| async move {
+        match routes.oneshot(request).await {
+            Ok(response) => Answered::from(response),
+            Err(never) => match never {},
+        }
+    };
+    scope(shared, request, handle).await
 }
 
 /// Everything inside of the optional layers, as a service.

@@ -1,30 +1,36 @@
-//! Follows the registry: loads what it wants, off the request path, and publishes what is ready.
+//! Follows the registry: fetches and loads what it wants, off the request path, and publishes what is ready.
 //!
-//! One task owns all state. Loads run on blocking threads and report back to it; every change is published as one
-//! snapshot. What a snapshot replaces is kept until its last request is done and is freed off the reactors.
+//! One task owns all state. Pollers tell it what the registries list, loads report back to it, and every change is
+//! published as one snapshot. What a snapshot replaces is kept until its last request is done and is freed off the
+//! reactors.
 
+mod download;
+mod load;
 mod model;
 mod plan;
+mod poller;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use perch_models::artifact::Artifact;
 use perch_models::backend::Loader;
-use perch_models::registry::Registry;
-use perch_models::version::{Context, ModelVersion, Settings};
+use perch_models::registry::{DIGEST_TAG, ERROR_TAG, Listing, STATE_TAG};
+use perch_models::version::{Mode, ModelVersion};
 use perch_models::watchdog::Watchdog;
-use perch_router::track::Track;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{Notify, mpsc};
 
-use self::model::{Loaded, ModelState, Order};
-use self::plan::Key;
+use self::load::{Report, Slots};
+use self::model::{ModelState, Order};
+use self::poller::{Heard, Poller};
 use crate::catalog::{Catalog, RegistryReport, Snapshot};
-use crate::config::{Config, Model, Threads};
+use crate::config::{Config, Model};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{self, ExecutionMetrics};
+use crate::metrics;
+use crate::registries::Registries;
+use crate::writeback::WriteBack;
+
+pub use download::Download;
 
 /// What loading is done with.
 pub struct Tools {
@@ -32,30 +38,46 @@ pub struct Tools {
     pub loader: Arc<dyn Loader>,
     /// Ends runs.
     pub watchdog: Watchdog,
-    /// Lists models.
-    pub registry: Arc<dyn Registry>,
+    /// Where models come from.
+    pub registries: Arc<Registries>,
+    /// Takes what is written back.
+    pub writes: WriteBack,
     /// Cores of the process, each with a reactor.
     pub cores: usize,
 }
 
-struct Report {
-    model: String,
-    track: Track,
-    key: Key,
-    result: Result<Loaded, String>,
+/// What the task hears of.
+enum Event {
+    Heard(Heard),
+    Loaded(Report),
+    Refresh(String),
+}
+
+/// Tells the reconciler that a model has changed in the registry.
+#[derive(Clone)]
+pub struct Refresh(mpsc::UnboundedSender<Event>);
+
+impl Refresh {
+    /// Asks the registry now, and tries again what failed.
+    pub fn model(&self, name: &str) {
+        // Nobody listens any more at shutdown.
+        let _ = self.0.send(Event::Refresh(name.to_owned()));
+    }
 }
 
 /// The task's state.
 pub struct Reconciler {
     config: Arc<Config>,
-    tools: Tools,
+    tools: Arc<Tools>,
     catalog: Arc<Catalog>,
     lifecycle: Arc<Lifecycle>,
     models: BTreeMap<String, ModelState>,
     registry: RegistryReport,
-    /// Bounds loads at the same time.
-    slots: Arc<Semaphore>,
-    reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
+    /// The last error of each registry that is a folder of one model.
+    folder_errors: HashMap<usize, String>,
+    slots: Slots,
+    nudges: Vec<Arc<Notify>>,
+    events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     /// Versions that were replaced and may still be running requests.
     retired: Vec<Arc<ModelVersion>>,
     first: bool,
@@ -65,67 +87,146 @@ impl Reconciler {
     /// A reconciler that has done nothing yet.
     #[must_use]
     pub fn new(config: Arc<Config>, tools: Tools, catalog: Arc<Catalog>, lifecycle: Arc<Lifecycle>) -> Self {
-        let slots = Arc::new(Semaphore::new(tools.cores));
+        let slots = Slots::new(tools.cores);
         let configured = |model: &Model| (model.name.clone(), ModelState::new(model.clone(), model.required));
         let models = config.models.iter().map(configured).collect();
+        let nudges = tools.registries.feeds().iter().map(|_| Arc::default()).collect();
         Self {
             config,
-            tools,
+            tools: Arc::new(tools),
             catalog,
             lifecycle,
             models,
             registry: RegistryReport::default(),
+            folder_errors: HashMap::new(),
             slots,
-            reports: mpsc::unbounded_channel(),
+            nudges,
+            events: mpsc::unbounded_channel(),
             retired: Vec::new(),
             first: true,
         }
     }
 
-    /// Follows the registry until shutdown.
+    /// Whoever hears of changes before the next poll does.
+    #[must_use]
+    pub fn refresh(&self) -> Refresh {
+        Refresh(self.events.0.clone())
+    }
+
+    /// Follows the registries until shutdown.
     pub async fn run(mut self) {
-        let mut tick = tokio::time::interval(self.config.registry.poll);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stopping = self.lifecycle.stopping().clone();
+        for (feed, nudge) in self.nudges.iter().enumerate() {
+            let poller = Poller {
+                feed,
+                registry: self.tools.registries.get(feed).clone(),
+                poll: self.config.registry.poll,
+                nudge: nudge.clone(),
+                events: self.events.0.clone(),
+            };
+            self.lifecycle.spawn(poller.run(stopping.clone()));
+        }
+        // Requests end by themselves, failures are tried again: both only show when somebody looks.
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
-                _ = tick.tick() => tokio::select! {
-                    () = stopping.cancelled() => return,
-                    () = self.poll() => {}
+                _ = tick.tick() => {}
+                Some(event) = self.events.1.recv() => match event {
+                    Event::Heard(heard) => self.hear(heard),
+                    Event::Loaded(report) => self.finish(report),
+                    Event::Refresh(model) => self.refresh_model(&model),
                 },
-                Some(report) = self.reports.1.recv() => self.finish(report),
             }
             self.advance();
             self.retire();
         }
     }
 
-    async fn poll(&mut self) {
-        let listing = match self.tools.registry.list().await {
-            Ok(listing) => listing,
+    fn hear(&mut self, heard: Heard) {
+        let Heard { feed, result, recalled } = heard;
+        if feed > 0 {
+            return self.hear_folder(feed, result.map_err(|error| error.0));
+        }
+        metrics::set_registry_up(result.is_ok());
+        match result {
+            Ok(listing) => {
+                self.registry = RegistryReport { last_success: Some(SystemTime::now()), error: None, recalled: None };
+                self.observe(&listing);
+            }
             Err(error) => {
-                metrics::set_registry_up(false);
                 if self.registry.error.as_ref() != Some(&error.0) {
                     tracing::error!(error = error.0, "the registry cannot be read; what is loaded goes on serving");
                 }
                 self.registry.error = Some(error.0);
-                return;
+                if let Some(recalled) = recalled {
+                    let as_of = humantime::format_rfc3339_seconds(recalled.as_of);
+                    tracing::warn!(%as_of, "serving from the cache what the registry listed then");
+                    self.registry.recalled = Some(recalled.as_of);
+                    self.observe(&recalled.listing);
+                }
             }
-        };
-        metrics::set_registry_up(true);
-        self.registry = RegistryReport { last_success: Some(SystemTime::now()), error: None };
-        if self.config.models.is_empty() {
-            for name in listing.keys().filter(|name| !self.models.contains_key(*name)).cloned().collect::<Vec<_>>() {
+        }
+    }
+
+    fn hear_folder(&mut self, feed: usize, result: Result<Listing, String>) {
+        match result {
+            Ok(listing) => {
+                self.folder_errors.remove(&feed);
+                for state in self.models.values_mut() {
+                    if let (of, name) = self.tools.registries.of(&state.settings)
+                        && of == feed
+                    {
+                        let listed = listing.get(name).cloned().unwrap_or_default();
+                        state.observe(listed);
+                    }
+                }
+            }
+            Err(error) => {
+                if self.folder_errors.get(&feed) != Some(&error) {
+                    tracing::error!(error, "a model's folder cannot be read; what is loaded goes on serving");
+                }
+                for state in self.models.values_mut() {
+                    if self.tools.registries.of(&state.settings).0 == feed {
+                        state.observe_error(error.clone());
+                    }
+                }
+                self.folder_errors.insert(feed, error);
+            }
+        }
+    }
+
+    /// Takes over what the configured registry lists.
+    fn observe(&mut self, listing: &Listing) {
+        if self.config.models.is_empty() || self.config.registry.select.is_some() {
+            let registries = &self.tools.registries;
+            let known: Vec<&str> = self.models.values().map(|state| registries.of(&state.settings).1).collect();
+            let new: Vec<String> = listing.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
+            for name in new {
                 // A model that appears later must not make a server unready that was ready without it.
-                let state = ModelState::new(Model::named(&name), self.first);
+                let state = ModelState::new(self.config.registry.model(&name), self.first);
                 self.models.insert(name, state);
             }
         }
         self.first = false;
-        for (name, state) in &mut self.models {
-            state.observe(listing.get(name).cloned().unwrap_or_default());
+        for state in self.models.values_mut() {
+            let (feed, name) = self.tools.registries.of(&state.settings);
+            if feed == 0 {
+                let listed = listing.get(name).cloned().unwrap_or_default();
+                state.observe(listed);
+            }
         }
+    }
+
+    fn refresh_model(&mut self, name: &str) {
+        let feed = match self.models.get_mut(name) {
+            Some(state) => {
+                state.retry_now(Instant::now());
+                self.tools.registries.of(&state.settings).0
+            }
+            None => 0,
+        };
+        self.nudges[feed].notify_one();
     }
 
     fn advance(&mut self) {
@@ -159,7 +260,7 @@ impl Reconciler {
         self.retired.extend(gone);
         for served in snapshot.models.values().flat_map(|entry| [&entry.stable, &entry.canary]).flatten() {
             let runtime = &served.runtime;
-            let inline = runtime.mode() == perch_models::version::Mode::Inline;
+            let inline = runtime.mode() == Mode::Inline;
             metrics::set_version(&served.model, served.version, runtime.sessions(), inline, runtime.queue_depth());
         }
         metrics::set_ready(snapshot.is_ready() && !self.lifecycle.is_draining());
@@ -167,55 +268,28 @@ impl Reconciler {
     }
 
     fn load(&self, name: String, order: Order) {
-        let Some(settings) = self.models.get(&name).map(|state| self.settings(&state.settings)) else { return };
-        let reports = self.reports.0.clone();
-        let slots = self.slots.clone();
-        let (loader, watchdog) = (self.tools.loader.clone(), self.tools.watchdog.clone());
-        let tasks = self.lifecycle.tasks();
-        let lifecycle = self.lifecycle.clone();
+        let Some(state) = self.models.get(&name) else { return };
+        let settings = load::settings(&state.settings, &self.config, self.tools.cores);
+        let (feed, source) = self.tools.registries.of(&state.settings);
+        let registry = self.tools.registries.get(feed).clone();
+        let job = load::Job { model: name, source: source.to_owned(), registry, order, settings };
+        let run = load::run(job, self.tools.clone(), self.slots.clone(), self.lifecycle.clone());
+        let (events, stopping) = (self.events.0.clone(), self.lifecycle.stopping().clone());
         self.lifecycle.spawn(async move {
-            // The semaphore is never closed.
-            let _slot = slots.acquire_owned().await;
-            let Order { track, key, listed } = order;
-            let model = name.clone();
-            let loading = lifecycle.spawn_blocking(move || {
-                let began = Instant::now();
-                let executions = Arc::new(ExecutionMetrics::new(&model, key.version));
-                executions.set_track(track);
-                let observer = executions.clone();
-                let context = Context { loader: loader.as_ref(), watchdog: &watchdog, observer, tasks };
-                let runtime = Artifact::open(&listed.dir)
-                    .and_then(|artifact| ModelVersion::load(&artifact, &settings, &context))
-                    .map_err(|error| error.to_string());
-                metrics::record_load(&model, began.elapsed(), runtime.is_ok());
-                runtime.map(|runtime| Loaded { key, runtime: Arc::new(runtime), executions })
-            });
-            let result = loading.await.unwrap_or_else(|error| Err(format!("loading it panicked: {error}")));
-            // Nobody listens any more at shutdown.
-            let _ = reports.send(Report { model: name, track, key, result });
+            // A download that is cut here goes on in the next process.
+            if let Some(report) = stopping.run_until_cancelled(run).await {
+                // Nobody listens any more at shutdown.
+                let _ = events.send(Event::Loaded(report));
+            }
         });
     }
 
-    fn settings(&self, model: &Model) -> Settings {
-        let threads = match model.threads.unwrap_or(self.config.runtime.threads) {
-            Threads::Auto => self.tools.cores,
-            Threads::Fixed(count) => count.get(),
-        };
-        Settings {
-            device: model.device.unwrap_or(self.config.runtime.device),
-            threads,
-            instances: model.instances.map_or(1, std::num::NonZeroUsize::get),
-            reactors: self.tools.cores,
-            max_rows: model.batching.max_rows,
-            max_queue: model.batching.max_queue,
-            load_timeout: model.load_timeout,
-        }
-    }
-
     fn finish(&mut self, report: Report) {
-        if let Some(state) = self.models.get_mut(&report.model) {
-            state.finish(report.track, report.key, report.result, Instant::now());
+        let Some(state) = self.models.get_mut(&report.model) else { return };
+        if self.config.registry.write_back.tags {
+            write_back(&self.tools, state, &report);
         }
+        state.finish(report.track, report.key, report.result, Instant::now());
     }
 
     /// Frees versions whose last request is done, where it blocks nobody.
@@ -231,6 +305,32 @@ impl Reconciler {
                 std::thread::sleep(Duration::from_millis(50));
                 loader.trim();
             });
+        }
+    }
+}
+
+/// Tells the registry how a load ended. Where versions never change, the first load that succeeds fixes the digest: no
+/// replica will ever serve other files under this number.
+fn write_back(tools: &Tools, state: &ModelState, report: &Report) {
+    let (feed, source) = tools.registries.of(&state.settings);
+    let version = report.key.version;
+    let Some(listed) = state.tags(version) else { return };
+    let set = |key: &str, value: &str| {
+        if listed.get(key).map_or("", String::as_str) != value {
+            tools.writes.set_tag(feed, source, version, key, value);
+        }
+    };
+    match &report.result {
+        Ok(loaded) => {
+            set(STATE_TAG, "ready");
+            set(ERROR_TAG, "");
+            if tools.registries.get(feed).versions_never_change() && !listed.contains_key(DIGEST_TAG) {
+                set(DIGEST_TAG, loaded.runtime.digest());
+            }
+        }
+        Err(error) => {
+            set(STATE_TAG, "failed");
+            set(ERROR_TAG, error);
         }
     }
 }

@@ -1,13 +1,15 @@
 //! One model between the registry and the catalog: what it has loaded, what is loading, what failed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use perch_models::registry::{ModelListing, VersionListing};
+use perch_models::registry::{ModelListing, Selector, VersionListing};
 use perch_models::version::ModelVersion;
 use perch_router::track::Track;
 
-use super::plan::{Failure, Failures, Key, Problem, Step, TrackView, step};
+use super::download::Download;
+use super::plan::{Failure, Failures, Key, Problem, Step, TrackView, is_wanted, step};
 use crate::catalog::{ModelEntry, Served, VersionReport};
 use crate::config::Model;
 use crate::metrics::{self, ExecutionMetrics};
@@ -31,6 +33,7 @@ pub(super) struct Order {
     pub(super) track: Track,
     pub(super) key: Key,
     pub(super) listed: VersionListing,
+    pub(super) download: Arc<Download>,
 }
 
 /// One model's state.
@@ -39,7 +42,7 @@ pub(super) struct ModelState {
     pub(super) required: bool,
     listing: ModelListing,
     tracks: [TrackState; 2],
-    loading: Option<(Track, Key)>,
+    loading: Option<(Track, Key, Arc<Download>)>,
     failures: Failures,
 }
 
@@ -66,14 +69,34 @@ impl ModelState {
         self.failures.retain(|key, _| versions.get(&key.version).is_some_and(|now| now.fingerprint == key.fingerprint));
     }
 
+    /// The registry cannot be read.
+    pub(super) fn observe_error(&mut self, error: String) {
+        self.listing.error = Some(error);
+    }
+
+    /// What failed is tried again now: somebody says that something has changed.
+    pub(super) fn retry_now(&mut self, now: Instant) {
+        self.failures.values_mut().for_each(|failure| failure.retry_at = now);
+    }
+
+    /// The tags of a version as the registry listed them.
+    pub(super) fn tags(&self, version: u64) -> Option<&BTreeMap<String, String>> {
+        self.listing.versions.get(&version).map(|listed| &listed.tags)
+    }
+
+    const fn selector(&self, track: Track) -> &Selector {
+        match track {
+            Track::Stable => &self.settings.stable,
+            Track::Canary => &self.settings.canary,
+        }
+    }
+
     /// Brings the tracks as far as possible without loading; gives what has to be loaded next, if anything.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Order> {
         for track in Track::ALL {
             let at = |track: Track| self.tracks[track as usize].served.as_ref().map(|(key, _)| *key);
-            let (selector, other) = match track {
-                Track::Stable => (&self.settings.stable, Track::Canary),
-                Track::Canary => (&self.settings.canary, Track::Stable),
-            };
+            let other = if track == Track::Stable { Track::Canary } else { Track::Stable };
+            let selector = self.selector(track);
             let view = TrackView { selector, loaded: at(track), other: at(other), optional: track == Track::Canary };
             let next = step(&view, &self.listing, &self.failures, now);
             let problem = if let Step::Stuck(problem) = &next { Some(problem.clone()) } else { None };
@@ -86,9 +109,10 @@ impl ModelState {
                     if self.loading.is_none()
                         && let Some(listed) = self.listing.versions.get(&key.version).cloned()
                     {
-                        self.loading = Some((track, key));
+                        let download = Download::new(&self.settings.name, key.version);
+                        self.loading = Some((track, key, download.clone()));
                         metrics::set_state(&self.settings.name, key.version, "loading");
-                        return Some(Order { track, key, listed });
+                        return Some(Order { track, key, listed, download });
                     }
                 }
             }
@@ -157,13 +181,18 @@ impl ModelState {
         self.loading = None;
         match result {
             Ok(loaded) => {
-                metrics::set_state(&self.settings.name, key.version, "ready");
                 self.failures.remove(&key);
-                self.serve(track, &loaded);
+                if is_wanted(self.selector(track), &self.listing, key) {
+                    metrics::set_state(&self.settings.name, key.version, "ready");
+                    self.serve(track, &loaded);
+                } else {
+                    tracing::info!(model = self.settings.name, version = key.version, %track, "loaded in vain");
+                    self.note_unloaded(key);
+                }
             }
             Err(error) => {
                 metrics::set_state(&self.settings.name, key.version, "failed");
-                let failure = Failure::after(self.failures.get(&key), error, now);
+                let failure = Failure::after(self.failures.get(&key), error, now, fastrand::f64());
                 tracing::error!(
                     model = self.settings.name,
                     version = key.version,
@@ -193,17 +222,19 @@ impl ModelState {
                     digest: Some(served.runtime.digest().to_owned()),
                     state: "ready",
                     error: own.map(|problem| problem.message.clone()),
+                    download: None,
                 });
             }
-            if let Some((_, key)) = self.loading.filter(|(loading, _)| *loading == track) {
-                let version = key.version;
-                versions.push(VersionReport { version, track, digest: None, state: "loading", error: None });
+            if let Some((_, key, download)) = self.loading.as_ref().filter(|(loading, ..)| *loading == track) {
+                let (version, download) = (key.version, Some(download.clone()));
+                versions.push(VersionReport { version, track, digest: None, state: "loading", error: None, download });
             } else if let Some(problem) = &state.problem
                 && let Some(version) =
                     problem.version.filter(|version| serving.is_none_or(|(key, _)| key.version != *version))
             {
                 let error = Some(problem.message.clone());
-                versions.push(VersionReport { version, track, digest: None, state: "failed", error });
+                let state = "failed";
+                versions.push(VersionReport { version, track, digest: None, state, error, download: None });
             }
         }
         let unversioned =

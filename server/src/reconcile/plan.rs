@@ -21,11 +21,12 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// One more failure of the same files: 1 s, 2 s, 4 s … to a minute.
-    pub(super) fn after(before: Option<&Self>, error: String, now: Instant) -> Self {
+    /// One more failure of the same files: 1 s, 2 s, 4 s … to a minute. `jitter`, from 0 to 1, makes it up to a fifth
+    /// shorter: replicas that failed together shall not come again together.
+    pub(super) fn after(before: Option<&Self>, error: String, now: Instant, jitter: f64) -> Self {
         let attempts = before.map_or(1, |failure| failure.attempts.saturating_add(1));
         let delay = Duration::from_secs(1 << (attempts - 1).min(6)).min(Duration::from_secs(60));
-        Self { error, attempts, retry_at: now + delay }
+        Self { error, attempts, retry_at: now + delay.mul_f64(1.0 - jitter / 5.0) }
     }
 }
 
@@ -64,6 +65,12 @@ pub(super) struct TrackView<'t> {
     pub(super) other: Option<Key>,
     /// Whether it may be empty: a canary may, stable keeps what it has.
     pub(super) optional: bool,
+}
+
+/// Whether `key` may serve under `selector` by what the registry lists now.
+pub(super) fn is_wanted(selector: &Selector, model: &ModelListing, key: Key) -> bool {
+    let listed = |version: &u64| model.versions.get(version).is_some_and(|now| now.fingerprint == key.fingerprint);
+    candidates(selector, model).contains(&key.version) && listed(&key.version)
 }
 
 /// Decides for one track.
@@ -115,7 +122,7 @@ mod tests {
 
     fn listing(versions: &[(u64, u64, bool)], aliases: Option<&[(&str, u64)]>) -> ModelListing {
         let version = |(version, fingerprint, settled): &(u64, u64, bool)| {
-            (*version, VersionListing { dir: "/m".into(), fingerprint: *fingerprint, settled: *settled })
+            (*version, VersionListing { fingerprint: *fingerprint, settled: *settled, ..VersionListing::default() })
         };
         ModelListing {
             versions: versions.iter().map(version).collect(),
@@ -196,14 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_was_loaded_in_vain_is_not_wanted() {
+        let selector = Selector::Alias("stable".into());
+        let model = listing(&[(1, 10, true), (2, 20, true)], Some(&[("stable", 2)]));
+        assert!(is_wanted(&selector, &model, key(2, 20)));
+        assert!(!is_wanted(&selector, &model, key(1, 10)), "the alias has moved on");
+        assert!(!is_wanted(&selector, &model, key(2, 21)), "the files have changed");
+    }
+
+    #[test]
     fn retries_back_off_to_a_minute() {
         let now = Instant::now();
-        let mut failure = Failure::after(None, String::new(), now);
+        let mut failure = Failure::after(None, String::new(), now, 0.0);
         let mut delays = vec![failure.retry_at - now];
         for _ in 0..8 {
-            failure = Failure::after(Some(&failure), String::new(), now);
+            failure = Failure::after(Some(&failure), String::new(), now, 0.0);
             delays.push(failure.retry_at - now);
         }
         assert_eq!(delays.iter().map(Duration::as_secs).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(Failure::after(None, String::new(), now, 1.0).retry_at - now, Duration::from_millis(800));
     }
 }

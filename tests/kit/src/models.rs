@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use perch_models::registry::set_alias;
+use perch_models::registry::directory::set_alias;
 use tempfile::TempDir;
 
 /// The checkout.

@@ -28,7 +28,7 @@ models:
     instances: many
     batching: {maxRows: 70000, maxQueue: [1]}
   - stable: {version: 0}
-    canary: {stage: x}
+    canary: {phase: x}
   - {name: twice}
   - twice
   - 7
@@ -60,23 +60,21 @@ server.lisetn (perch.yaml:6): unknown key, did you mean listen?
 server.maxConections (PERCH__SERVER__MAX_CONECTIONS): unknown key, did you mean maxConnections?
 runtime.device (perch.yaml:9): openvino is not supported yet
 runtime.threads (perch.yaml:10): expected auto or 1 to 1024, got 0
-registry.type (perch.yaml:12): type mlflow is not supported yet, expected directory
-registry.path: expected the folder of models (flag --models)
 registry.poll (perch.yaml:14): expected at least 50ms, got \"10ms\"
-registry.uri (perch.yaml:13): unknown key; the keys here are type, path, poll
+artifacts.cache: expected a folder for fetched models (flag --cache), as neither XDG_CACHE_HOME nor HOME is set
 models[0].name (perch.yaml:16): expected a name of letters, digits, '.', '_' and '-', got \"curve forecaster\"
-models[0].stable (perch.yaml:17): expected {alias: NAME}, {version: N} or latest, got both
-models[0].canary (perch.yaml:18): expected {alias: NAME}, {version: N} or latest, got \"newest\"
+models[0].stable (perch.yaml:17): expected {alias: NAME}, {stage: NAME}, {version: N} or latest, got several
+models[0].canary (perch.yaml:18): expected {alias: NAME}, {stage: NAME}, {version: N} or latest, got \"newest\"
 models[0].instances (perch.yaml:19): expected 1 to 1024, got \"many\"
 models[0].batching.maxRows (perch.yaml:20): expected 1 to 65536, got 70000
 models[0].batching.maxQueue (perch.yaml:20): expected one value, got a list
 models[1].name: expected the name of a model
 models[1].stable.version (perch.yaml:21): expected at least 1, got 0
-models[1].canary.stage (perch.yaml:22): unknown key; the keys here are alias, version
+models[1].canary.phase (perch.yaml:22): unknown key; the keys here are alias, stage, version
 models[4].name (perch.yaml:25): expected a name of letters, digits, '.', '_' and '-' as text, got 7 (put it in quotes)
 models[3] (perch.yaml:24): twice is models[2] already
 telemetry.otlpEndpoint (OTEL_EXPORTER_OTLP_ENDPOINT): expected a URL such as http://localhost:4318, got \"http://***@bad host\"
-tracing (perch.yaml:27): unknown key; the keys here are server, runtime, registry, models, log, telemetry";
+tracing (perch.yaml:27): unknown key; the keys here are server, runtime, models, registry, artifacts, log, telemetry";
     assert_eq!(found, expected.lines().collect::<Vec<_>>());
 }
 
@@ -144,7 +142,11 @@ fn wrong_models_are_found_though_flags_choose_others() {
 #[test]
 fn nothing_at_all() {
     for file in ["", "# a comment\n", "~", "server:\nlog:\n"] {
-        assert_eq!(wrong(layers(file, &[])), ["registry.path: expected the folder of models (flag --models)"]);
+        assert_eq!(
+            wrong(layers(file, &[])),
+            ["registry.path: expected the folder of models (flag --models), or as registry.uri an MLflow server \
+              such as http://mlflow:5000 (flag --mlflow, MLFLOW_TRACKING_URI)"]
+        );
     }
 }
 

@@ -1,10 +1,13 @@
 //! The configuration as its users meet it: whole files, whole messages, whole printouts.
 
+mod choice;
 mod errors;
 mod precedence;
 mod printed;
+mod registry;
+mod secrets;
 
-use super::{Config, Layers, Loaded};
+use super::{Config, Layers, Loaded, RegistrySource};
 use std::path::PathBuf;
 
 /// An environment from pairs.
@@ -31,12 +34,15 @@ fn wrong(layers: Layers) -> Vec<String> {
 
 #[test]
 fn the_defaults() {
-    let Config { server, runtime, registry, models, log, telemetry } =
+    let Config { server, runtime, registry, artifacts, models, log, telemetry } =
         load(layers("registry: {path: models}", &[])).config;
     assert_eq!(server, super::Server::default());
     assert_eq!(runtime, super::Runtime::default());
-    assert_eq!(registry.path, PathBuf::from("models"));
+    assert_eq!(registry.source, RegistrySource::Directory { path: PathBuf::from("models") });
     assert_eq!(registry.poll.as_millis(), 500);
+    assert_eq!(registry.write_back, super::WriteBack { aliases: true, tags: true });
+    assert_eq!(artifacts.max_size, 20 << 30);
+    assert_eq!(artifacts.cache, PathBuf::new());
     assert_eq!(models, []);
     assert_eq!(log, super::Log::default());
     assert_eq!(telemetry, super::Telemetry::default());
@@ -45,7 +51,7 @@ fn the_defaults() {
 #[test]
 fn one_flag_is_enough() {
     let flags = Layers::new().flag("registry.path", Some("m".to_owned()), "--models");
-    assert_eq!(load(flags).config.registry.path, PathBuf::from("m"));
+    assert_eq!(load(flags).config.registry.source, RegistrySource::Directory { path: PathBuf::from("m") });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which layer wins, and what `${NAME}` does on the way.
 
 use super::{layers, load, wrong};
-use crate::config::{Layers, Model, Threads};
+use crate::config::{Layers, Model, RegistrySource, Threads};
 use perch_models::{backend::Device, registry::Selector};
 use std::{path::PathBuf, time::Duration};
 
@@ -119,7 +119,8 @@ models:
 ";
     let env = [("ROOT", "/srv"), ("COUNT", "7"), ("NAME", "b")];
     let config = load(layers(file, &env)).config;
-    assert_eq!(config.registry.path, PathBuf::from("/srv/models/${literal}"));
+    let path = PathBuf::from("/srv/models/${literal}");
+    assert_eq!(config.registry.source, RegistrySource::Directory { path });
     assert_eq!(config.server.max_connections, 7);
     assert_eq!(config.server.max_body, 7 * 1024);
     assert_eq!(config.models, [Model::named("b")]);

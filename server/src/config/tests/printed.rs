@@ -27,6 +27,8 @@ fn yaml() {
 server:
   listen: \"[::]:8000\"                    # perch.yaml:2
   metricsListen: null                    # default
+  adminListen: null                      # default
+  adminToken: null                       # default
   maxBody: 1000                          # perch.yaml:3
   maxBuffered: 512MiB                    # default
   requestTimeout: 10s                    # default
@@ -41,11 +43,24 @@ runtime:
   library: null                          # default
   threads: 4                             # --threads
 registry:
-  type: directory                        # default
+  type: directory                        # perch.yaml:5
   path: \"/srv/$${x} y\"                   # perch.yaml:5
   poll: 500ms                            # default
+  writeBack:
+    aliases: true                        # default
+    tags: true                           # default
+  stable:
+    alias: stable                        # default
+  canary:
+    alias: canary                        # default
+artifacts:
+  cache: null                            # default
+  maxSize: 20GiB                         # default
+  s3Endpoint: null                       # default
+  caCert: null                           # default
 models:
   - name: curve                          # perch.yaml:7
+    source: curve                        # default
     required: true                       # default
     stable:
       version: 3                         # perch.yaml:8
@@ -58,6 +73,7 @@ models:
       maxRows: 64                        # default
       maxQueue: 2s                       # default
   - name: minilm                         # perch.yaml:10
+    source: minilm                       # default
     required: true                       # default
     stable:
       alias: stable                      # default
@@ -113,6 +129,24 @@ fn printed_and_loaded_again() {
     assert_eq!(reloaded(&loaded.to_yaml()), loaded.config);
     let empty = load(layers("registry: {path: m}", &[]));
     assert_eq!(reloaded(&empty.to_yaml()), empty.config);
+    let file = "\
+registry:
+  uri: https://mlflow:5000/x
+  timeout: 1500ms
+  caCert: /ca.pem
+  insecureTls: true
+  writeBack: {tags: false}
+  select: {tag: team}
+  stable: {stage: Production}
+artifacts: {maxSize: 1GB, s3Endpoint: \"http://minio:9000\"}
+models:
+  - {name: a, source: Model a}
+  - {name: b, source: \"file:///m/a@b %25\"}
+";
+    let mlflow = load(layers(file, &[("XDG_CACHE_HOME", "/x")]));
+    assert_eq!(reloaded(&mlflow.to_yaml()), mlflow.config);
+    let listed = load(layers("", &[("MLFLOW_TRACKING_URI", "http://m"), ("HOME", "/h")]));
+    assert_eq!(reloaded(&listed.to_yaml()), listed.config);
 }
 
 proptest! {

@@ -1,20 +1,27 @@
 //! The local registry: a folder of models, each a folder of versions with an `aliases.json` beside them.
 
-use std::collections::{BTreeMap, HashMap};
+mod notes;
+
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::{BoxFuture, Listing, ModelListing, Registry, RegistryError, VersionListing};
+use self::notes::{ALIASES, TAGS, read_aliases, read_tags};
+use super::{BoxFuture, Change, DIGEST_TAG, Listing, ModelListing, Registry, RegistryError, VersionListing, Wanted};
+use crate::artifact::{self, Artifact};
+use crate::backend::LoadError;
+use crate::digest::Known;
 
-const ALIASES: &str = "aliases.json";
+pub use notes::{set_alias, set_tag};
+
 /// Files that are perch's or the user's own notes beside the versions.
-const NOT_VERSIONS: [&str; 2] = [ALIASES, "tags.json"];
+const NOT_VERSIONS: [&str; 2] = [ALIASES, TAGS];
 /// A folder whose newest file is older than this is not being written any more.
 const STILL: Duration = Duration::from_secs(2);
 
@@ -22,19 +29,39 @@ const STILL: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Directory(Arc<Scanner>);
 
+/// What the folder holds.
+enum Holds {
+    /// Models.
+    Models,
+    /// The versions of one model, or one version by itself.
+    Model(String),
+}
+
 struct Scanner {
     path: PathBuf,
+    holds: Holds,
     /// Fingerprints of the last listing: a folder that did not change between two is still, however young.
     seen: Mutex<HashMap<PathBuf, u64>>,
     /// Entries that were already warned about.
-    warned: Mutex<std::collections::HashSet<PathBuf>>,
+    warned: Mutex<HashSet<PathBuf>>,
 }
 
 impl Directory {
-    /// A registry over the folder `path`.
+    /// A registry over a folder of models.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Scanner { path: path.into(), seen: Mutex::default(), warned: Mutex::default() }))
+        Self::over(path.into(), Holds::Models)
+    }
+
+    /// A registry of the model `name` alone, whose versions are in `path`; or whose version 1 is `path`, when it holds
+    /// a graph.
+    #[must_use]
+    pub fn of_model(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self::over(path.into(), Holds::Model(name.into()))
+    }
+
+    fn over(path: PathBuf, holds: Holds) -> Self {
+        Self(Arc::new(Scanner { path, holds, seen: Mutex::default(), warned: Mutex::default() }))
     }
 
     /// Lists all models. It blocks on the file system.
@@ -44,12 +71,28 @@ impl Directory {
     pub fn read(&self) -> Result<Listing, RegistryError> {
         self.0.read()
     }
+
+    /// Runs `work` where it may block: a mount that hangs must hold a thread, not the task that asks.
+    #[expect(clippy::disallowed_methods, reason = "reading changes nothing, and writes are short and atomic")]
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Scanner) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let scanner = self.0.clone();
+        let done = tokio::task::spawn_blocking(move || work(&scanner)).await;
+        done.map_err(|error| format!("reading the folder panicked: {error}"))
+    }
 }
 
 impl Scanner {
     fn read(&self) -> Result<Listing, RegistryError> {
         let unreadable = |error: io::Error| RegistryError(format!("{}: {error}", self.path.display()));
         let mut listing = Listing::new();
+        if let Holds::Model(name) = &self.holds {
+            fs::read_dir(&self.path).map_err(unreadable)?;
+            listing.insert(name.clone(), self.read_model(&self.path));
+            return Ok(listing);
+        }
         for entry in fs::read_dir(&self.path).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -63,13 +106,17 @@ impl Scanner {
 
     fn read_model(&self, dir: &Path) -> ModelListing {
         let mut model = ModelListing::default();
+        if self.is_one_version(dir) {
+            model.versions.insert(1, self.read_version(dir));
+            return model;
+        }
         match fs::read_dir(dir) {
             Ok(entries) => {
                 for entry in entries.filter_map(Result::ok) {
                     let name = entry.file_name().to_string_lossy().into_owned();
                     match parse_version(&name) {
                         Some(version) if entry.path().is_dir() => {
-                            model.versions.insert(version, self.read_version(entry.path()));
+                            model.versions.insert(version, self.read_version(&entry.path()));
                         }
                         _ => self.warn_once(&entry.path(), &name),
                     }
@@ -81,13 +128,23 @@ impl Scanner {
             Ok(aliases) => model.aliases = aliases,
             Err(message) => model.error = Some(message),
         }
+        match read_tags(dir) {
+            Ok(tags) => {
+                for (version, tags) in tags {
+                    if let Some(listed) = model.versions.get_mut(&version) {
+                        listed.tags = tags;
+                    }
+                }
+            }
+            Err(message) => model.error = Some(message),
+        }
         model
     }
 
-    fn read_version(&self, dir: PathBuf) -> VersionListing {
+    fn read_version(&self, dir: &Path) -> VersionListing {
         let mut hash = DefaultHasher::new();
         let mut newest = SystemTime::UNIX_EPOCH;
-        walk(&dir, 0, &mut |path, metadata| {
+        walk(dir, 0, &mut |path, metadata| {
             path.hash(&mut hash);
             metadata.len().hash(&mut hash);
             let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -95,10 +152,10 @@ impl Scanner {
             newest = newest.max(modified);
         });
         let fingerprint = hash.finish();
-        let unchanged = self.seen.lock().insert(dir.clone(), fingerprint) == Some(fingerprint);
+        let unchanged = self.seen.lock().insert(dir.to_owned(), fingerprint) == Some(fingerprint);
         // A time in the future is an odd clock, not a file being written.
         let old = SystemTime::now().duration_since(newest).is_ok_and(|age| age > STILL);
-        VersionListing { dir, fingerprint, settled: old || unchanged }
+        VersionListing { fingerprint, settled: old || unchanged, ..VersionListing::default() }
     }
 
     fn warn_once(&self, path: &Path, name: &str) {
@@ -107,15 +164,66 @@ impl Scanner {
             tracing::warn!(path = %path.display(), "ignored: a version is a folder named by a positive integer");
         }
     }
+
+    /// Whether `dir` is one version of the only model: a graph lies where versions would.
+    fn is_one_version(&self, dir: &Path) -> bool {
+        matches!(self.holds, Holds::Model(_)) && artifact::holds_graph(dir)
+    }
+
+    fn model(&self, model: &str) -> PathBuf {
+        match &self.holds {
+            Holds::Models => self.path.join(model),
+            Holds::Model(_) => self.path.clone(),
+        }
+    }
+
+    fn version(&self, model: &str, version: u64) -> PathBuf {
+        let dir = self.model(model);
+        if self.is_one_version(&dir) { dir } else { dir.join(version.to_string()) }
+    }
+
+    fn write(&self, model: &str, change: &Change) -> io::Result<()> {
+        let dir = self.model(model);
+        match change {
+            _ if self.is_one_version(&dir) => {
+                Err(io::Error::other(format!("{}: one version by itself has no aliases and no tags", dir.display())))
+            }
+            Change::SetAlias { alias, version } => set_alias(&dir, alias, Some(*version)),
+            Change::DeleteAlias { alias } => set_alias(&dir, alias, None),
+            Change::SetTag { version, key, value } => set_tag(&dir, *version, key, value),
+            Change::SetStage { .. } => Err(io::Error::other("a folder of models has no stages, only aliases")),
+        }
+    }
 }
 
 impl Registry for Directory {
-    #[expect(clippy::disallowed_methods, reason = "a scan changes nothing: shutdown need not wait for it")]
     fn list(&self) -> BoxFuture<'_, Result<Listing, RegistryError>> {
-        let scanner = self.0.clone();
-        // A mount that hangs must hold a thread, not the task that accepts connections.
-        let scan = tokio::task::spawn_blocking(move || scanner.read());
-        Box::pin(async { scan.await.unwrap_or_else(|error| Err(RegistryError(format!("the scan panicked: {error}")))) })
+        Box::pin(async { self.off_thread(Scanner::read).await.unwrap_or_else(|error| Err(RegistryError(error))) })
+    }
+
+    /// Whoever works on a model copies a new one over it.
+    fn versions_never_change(&self) -> bool {
+        false
+    }
+
+    fn fetch<'f>(&'f self, wanted: Wanted<'f>) -> BoxFuture<'f, Result<Artifact, LoadError>> {
+        let (model, version) = (wanted.model.to_owned(), wanted.version);
+        let expected = wanted.listed.tags.get(DIGEST_TAG).cloned();
+        let open = move |scanner: &Scanner| {
+            let artifact = Artifact::open(&scanner.version(&model, version), &Known::new())?;
+            artifact.verify(expected.as_deref())?;
+            Ok(artifact)
+        };
+        Box::pin(async { self.off_thread(open).await.unwrap_or_else(|error| Err(LoadError::Files(error))) })
+    }
+
+    fn write<'f>(&'f self, model: &'f str, change: &'f Change) -> BoxFuture<'f, Result<(), RegistryError>> {
+        let (model, change) = (model.to_owned(), change.clone());
+        let write = move |scanner: &Scanner| {
+            let dir = scanner.model(&model);
+            scanner.write(&model, &change).map_err(|error| RegistryError(format!("{}: {error}", dir.display())))
+        };
+        Box::pin(async { self.off_thread(write).await.unwrap_or_else(|error| Err(RegistryError(error))) })
     }
 }
 
@@ -138,39 +246,6 @@ fn walk(dir: &Path, depth: usize, visit: &mut impl FnMut(&Path, &Metadata)) {
             Err(_) => {}
         }
     }
-}
-
-fn read_aliases(model: &Path) -> Result<Option<BTreeMap<String, u64>>, String> {
-    let path = model.join(ALIASES);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("{}: {error}", path.display())),
-    };
-    let aliases: BTreeMap<String, u64> = serde_json::from_slice(&text)
-        .map_err(|error| format!("{}: expected {{\"alias\": version}}: {error}", path.display()))?;
-    match aliases.iter().find(|(_, version)| **version == 0) {
-        Some((alias, _)) => Err(format!("{}: alias {alias}: versions are positive integers, got 0", path.display())),
-        None => Ok(Some(aliases)),
-    }
-}
-
-/// Points `alias` of the model folder `model` to `version`, or deletes it; the file is replaced atomically.
-///
-/// # Errors
-/// When the present file is broken, or the folder cannot be written.
-pub fn set_alias(model: &Path, alias: &str, version: Option<u64>) -> io::Result<()> {
-    let mut aliases = read_aliases(model).map_err(io::Error::other)?.unwrap_or_default();
-    match version {
-        Some(version) => drop(aliases.insert(alias.to_owned(), version)),
-        None => drop(aliases.remove(alias)),
-    }
-    let text = serde_json::to_vec_pretty(&aliases).map_err(io::Error::other)?;
-    let fresh = model.join(format!(".{ALIASES}.{}", std::process::id()));
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(fresh, model.join(ALIASES))
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! One load: fetch, then open and warm up, each with its own bound on how many run at the same time.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use perch_models::artifact::Artifact;
+use perch_models::registry::{Registry, Wanted};
+use perch_models::version::{Context, ModelVersion, Settings};
+use perch_router::track::Track;
+use tokio::sync::Semaphore;
+
+use super::Tools;
+use super::model::{Loaded, Order};
+use super::plan::Key;
+use crate::config::{Config, Model, Threads};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::{self, ExecutionMetrics};
+
+/// Fetches at the same time: they wait for the network, not for a core.
+const FETCHES: usize = 4;
+
+/// Bounds on what runs at the same time.
+#[derive(Clone)]
+pub(super) struct Slots {
+    fetches: Arc<Semaphore>,
+    loads: Arc<Semaphore>,
+}
+
+impl Slots {
+    pub(super) fn new(cores: usize) -> Self {
+        Self { fetches: Arc::new(Semaphore::new(FETCHES)), loads: Arc::new(Semaphore::new(cores)) }
+    }
+}
+
+/// What is to be loaded.
+pub(super) struct Job {
+    pub(super) model: String,
+    /// The model's name in the registry.
+    pub(super) source: String,
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) order: Order,
+    pub(super) settings: Settings,
+}
+
+/// How it ended.
+pub(super) struct Report {
+    pub(super) model: String,
+    pub(super) track: Track,
+    pub(super) key: Key,
+    pub(super) result: Result<Loaded, String>,
+}
+
+/// How a model of this configuration is loaded.
+pub(super) fn settings(model: &Model, config: &Config, cores: usize) -> Settings {
+    let threads = match model.threads.unwrap_or(config.runtime.threads) {
+        Threads::Auto => cores,
+        Threads::Fixed(count) => count.get(),
+    };
+    Settings {
+        device: model.device.unwrap_or(config.runtime.device),
+        threads,
+        instances: model.instances.map_or(1, NonZeroUsize::get),
+        reactors: cores,
+        max_rows: model.batching.max_rows,
+        max_queue: model.batching.max_queue,
+        load_timeout: model.load_timeout,
+    }
+}
+
+/// Fetches and loads.
+pub(super) async fn run(job: Job, tools: Arc<Tools>, slots: Slots, lifecycle: Arc<Lifecycle>) -> Report {
+    let Job { model, source, registry, order, settings } = job;
+    let Order { track, key, listed, download } = order;
+    let wanted = Wanted { model: &source, version: key.version, listed: &listed, progress: download };
+    let fetched = {
+        // The semaphores are never closed.
+        let _slot = slots.fetches.acquire().await;
+        registry.fetch(wanted).await
+    };
+    let result = match fetched {
+        Ok(artifact) => {
+            let _slot = slots.loads.acquire().await;
+            let (name, tasks) = (model.clone(), lifecycle.tasks());
+            let loading = lifecycle.spawn_blocking(move || open(&name, track, key, artifact, &settings, &tools, tasks));
+            loading.await.unwrap_or_else(|error| Err(format!("loading it panicked: {error}")))
+        }
+        Err(error) => {
+            metrics::count_load(&model, false);
+            Err(error.to_string())
+        }
+    };
+    Report { model, track, key, result }
+}
+
+fn open(
+    model: &str,
+    track: Track,
+    key: Key,
+    artifact: Artifact,
+    settings: &Settings,
+    tools: &Tools,
+    tasks: tokio_util::task::TaskTracker,
+) -> Result<Loaded, String> {
+    let began = Instant::now();
+    let executions = Arc::new(ExecutionMetrics::new(model, key.version));
+    executions.set_track(track);
+    let observer = executions.clone();
+    let context = Context { loader: tools.loader.as_ref(), watchdog: &tools.watchdog, observer, tasks };
+    let runtime = ModelVersion::load(artifact, settings, &context).map_err(|error| error.to_string());
+    metrics::record_load(model, began.elapsed(), runtime.is_ok());
+    runtime.map(|runtime| Loaded { key, runtime: Arc::new(runtime), executions })
+}
