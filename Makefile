@@ -6,7 +6,7 @@ SHELL := /usr/bin/env bash
 RUNTIME := $(CURDIR)/.perch/onnxruntime/cpu
 EXAMPLES := examples/curve_forecaster
 
-.PHONY: help build runtime demo serve test test-rust test-python test-demo test-bench lint fmt bench bench-same micro property swap-soak deny clean
+.PHONY: help build runtime services demo serve test test-rust test-python test-demo test-bench lint fmt bench bench-same micro property swap-soak deny clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ build: ## Build the server, optimised: target/release/perch.
 runtime: ## Fetch ONNX Runtime for the CPU (scripts/onnxruntime --gpu for CUDA).
 	@scripts/onnxruntime >/dev/null
 
+services: ## Fetch MLflow and MinIO, which tests run: 1 GB, and 5 minutes the first time.
+	@scripts/services install
+
 demo: build runtime ## Serve the example models on 127.0.0.1:8000, show what perch does, and stop.
 	scripts/demo --perch target/release/perch --listen 127.0.0.1:8000
 
@@ -26,7 +29,7 @@ serve: build runtime ## Serve a copy of the example models on 127.0.0.1:8000 unt
 
 test: test-rust test-python test-demo test-bench ## Run every test.
 
-test-rust: runtime ## Unit, property and integration tests.
+test-rust: runtime services ## Unit, property and integration tests.
 	cargo test --workspace --locked
 
 test-python: ## The committed example models and fixtures are what their scripts make.

@@ -27,6 +27,8 @@ const NAMES: [(&str, &str); 17] = [
     ("perch_queue_depth", "gauge"),
     ("perch_ready", "gauge"),
     ("perch_registry_up", "gauge"),
+    ("perch_registry_writes_pending", "gauge"),
+    ("perch_registry_writes_total", "counter"),
     ("perch_requests_in_flight", "gauge"),
 ];
 

@@ -1,7 +1,7 @@
 //! What is known of a download while it goes on: for the log, the metrics and /health/all.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -19,7 +19,8 @@ pub struct Download {
     /// Bytes in all; 0 until that is known.
     total: AtomicU64,
     here: AtomicU64,
-    metrics: DownloadMetrics,
+    /// Made when something is downloaded: a folder of models has no such metrics.
+    metrics: OnceLock<DownloadMetrics>,
     times: Mutex<Times>,
 }
 
@@ -38,7 +39,7 @@ impl Download {
             version,
             total: AtomicU64::new(0),
             here: AtomicU64::new(0),
-            metrics: DownloadMetrics::new(model),
+            metrics: OnceLock::new(),
             times: Mutex::new(Times { began: now, logged: now }),
         })
     }
@@ -48,6 +49,10 @@ impl Download {
     pub fn state(&self) -> Option<(u64, u64)> {
         let total = self.total.load(Ordering::Relaxed);
         (total > 0).then(|| (self.here.load(Ordering::Relaxed), total))
+    }
+
+    fn metrics(&self) -> &DownloadMetrics {
+        self.metrics.get_or_init(|| DownloadMetrics::new(&self.model))
     }
 
     fn log(&self, message: &'static str) {
@@ -68,7 +73,7 @@ impl Progress for Download {
 
     fn advance(&self, bytes: u64) {
         self.here.fetch_add(bytes, Ordering::Relaxed);
-        self.metrics.bytes(bytes);
+        self.metrics().bytes(bytes);
         let mut times = self.times.lock();
         if times.logged.elapsed() > EVERY {
             times.logged = Instant::now();
@@ -82,7 +87,7 @@ impl Progress for Download {
 
     fn end(&self) {
         let took = self.times.lock().began.elapsed();
-        self.metrics.end(took);
+        self.metrics().end(took);
         self.log("downloaded");
     }
 }

@@ -1,5 +1,5 @@
 //! What the integration tests stand on: servers in this process and as processes of their own, a plain HTTP client,
-//! folders of models, and a backend that does what its input says.
+//! folders of models, a backend that does what its input says, real MLflow and MinIO, and a network to break.
 //!
 //! Nothing here retries or hides a failure: what a test does not expect ends it.
 
@@ -7,17 +7,23 @@
 
 pub mod client;
 pub mod fake;
+pub mod fault;
 pub mod json;
 pub mod load;
 pub mod metrics;
 pub mod models;
 pub mod process;
+pub mod registrar;
 pub mod reply;
 pub mod server;
+pub mod services;
 pub mod wait;
 
 pub use client::Client;
+pub use fault::FaultProxy;
 pub use models::Models;
 pub use process::PerchProcess;
+pub use registrar::{Registrar, Store};
 pub use reply::Reply;
 pub use server::TestServer;
+pub use services::Services;
