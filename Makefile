@@ -3,6 +3,10 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Official builds of ONNX Runtime send usage data by default. The binary turns that off by itself; tests, benchmarks and
+# Python load the library without it.
+export ORT_DISABLE_TELEMETRY := 1
+
 RUNTIME := $(CURDIR)/.perch/onnxruntime/cpu
 EXAMPLES := examples/curve_forecaster
 

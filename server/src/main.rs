@@ -12,6 +12,7 @@ use perch_onnx::OnnxLoader;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    perch_onnx::disable_telemetry();
     perch_server::cli::main(start)
 }
 

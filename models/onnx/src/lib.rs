@@ -4,6 +4,8 @@ mod backend;
 mod convert;
 mod library;
 mod loader;
+mod telemetry;
 
 pub use library::{LibraryError, find};
 pub use loader::{OnnxLoader, OpenError};
+pub use telemetry::disable_telemetry;

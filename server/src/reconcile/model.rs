@@ -40,6 +40,8 @@ pub(super) struct Order {
 pub(super) struct ModelState {
     pub(super) settings: Model,
     pub(super) required: bool,
+    /// Whether the registry was heard of, or could not be.
+    heard: bool,
     listing: ModelListing,
     tracks: [TrackState; 2],
     loading: Option<(Track, Key, Arc<Download>)>,
@@ -51,6 +53,7 @@ impl ModelState {
         Self {
             settings,
             required,
+            heard: false,
             listing: ModelListing::default(),
             tracks: Default::default(),
             loading: None,
@@ -60,6 +63,7 @@ impl ModelState {
 
     /// Takes over what the registry lists now. Where its entry is broken, the last good one stays in force.
     pub(super) fn observe(&mut self, listing: ModelListing) {
+        self.heard = true;
         if listing.error.is_some() {
             self.listing.error = listing.error;
         } else {
@@ -93,6 +97,9 @@ impl ModelState {
 
     /// Brings the tracks as far as possible without loading; gives what has to be loaded next, if anything.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Order> {
+        if !self.heard {
+            return None;
+        }
         for track in Track::ALL {
             let at = |track: Track| self.tracks[track as usize].served.as_ref().map(|(key, _)| *key);
             let other = if track == Track::Stable { Track::Canary } else { Track::Stable };
