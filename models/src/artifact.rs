@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifacts::cache::Lease;
 use crate::backend::LoadError;
+use crate::declared::Declared;
 use crate::digest::{self, Known};
 use crate::layout::{self, GRAPH, Layout};
 use crate::onnx_file;
@@ -17,6 +18,8 @@ pub struct Artifact {
     pub graph: PathBuf,
     /// Where an input example may be, the better one first.
     pub examples: Vec<PathBuf>,
+    /// The inputs that its description declares.
+    pub declared: Vec<Declared>,
     /// The digest of what is loaded (graph, external weights, tokenizer and pooling files), `sha256:<hex>`.
     pub digest: String,
     /// Bytes of what is loaded.
@@ -64,7 +67,7 @@ impl Artifact {
         }
         let examples = layout.examples.iter().map(|name| dir.join(name)).collect();
         let digest = digest::of_version(&files);
-        Ok(Self { dir: dir.to_owned(), graph, examples, digest, bytes, lease: None })
+        Ok(Self { dir: dir.to_owned(), graph, examples, declared: layout.declared, digest, bytes, lease: None })
     }
 
     /// Compares with the digest that the registry names, if it names one.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::backend::LoadError;
+use crate::declared::{self, Declared};
 use crate::registry::inside;
 
 /// The graph's name in a plain folder.
@@ -39,6 +40,8 @@ pub struct Layout {
     pub graph: Option<PathBuf>,
     /// Where an input example may be, the better one first.
     pub examples: Vec<PathBuf>,
+    /// The inputs that it declares.
+    pub declared: Vec<Declared>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +50,14 @@ struct MlModel {
     flavors: BTreeMap<String, serde_json::Value>,
     #[serde(default)]
     saved_input_example_info: Option<ExampleInfo>,
+    #[serde(default)]
+    signature: Option<DeclaredSignature>,
+}
+
+#[derive(Deserialize)]
+struct DeclaredSignature {
+    #[serde(default)]
+    inputs: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +76,7 @@ impl Layout {
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { graph: None, examples: EXAMPLES.map(PathBuf::from).into() });
+                return Ok(Self { examples: EXAMPLES.map(PathBuf::from).into(), ..Self::default() });
             }
             Err(error) => return Err(LoadError::Files(format!("{}: {error}", path.display()))),
         };
@@ -105,7 +116,8 @@ impl Layout {
             examples.push(inside(&path).map_err(broken)?);
         }
         examples.extend(EXAMPLES.map(PathBuf::from));
-        Ok(Self { graph, examples })
+        let inputs = model.signature.and_then(|signature| signature.inputs);
+        Ok(Self { graph, examples, declared: inputs.map(|inputs| declared::parse(&inputs)).unwrap_or_default() })
     }
 }
 

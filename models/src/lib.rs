@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod artifacts;
 pub mod backend;
 pub mod cost;
+pub mod declared;
 pub mod digest;
 pub mod dtype;
 pub mod example;

@@ -11,6 +11,7 @@ use crate::artifact::Artifact;
 use crate::artifacts::cache::Lease;
 use crate::backend::{Backend, Device, LoadError, Loader, SessionOptions};
 use crate::cost::CostCurve;
+use crate::declared::differences;
 use crate::example::Example;
 use crate::run::job::Job;
 use crate::run::lane::{Lane, Shared};
@@ -95,6 +96,9 @@ impl ModelVersion {
         let first_threads = if artifact.bytes <= SMALL_GRAPH { 1 } else { settings.threads };
         let mut first = opener.open(first_threads)?;
         let signature = Arc::new(first.signature().clone());
+        for difference in differences(&artifact.declared, &signature) {
+            tracing::warn!(path = name, "{difference}");
+        }
         let example = Example::load(&artifact.examples, &signature)?;
         let mut profile = opener.warm_up(first.as_mut(), &example)?;
 

@@ -12,6 +12,7 @@ use super::{
     words::{RegistryKind, Url},
 };
 use std::{
+    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -49,8 +50,15 @@ fn server(f: &mut Fields, env: &Env) -> Server {
     let default = Server::default();
     let listen = f.take("listen", default.listen);
     let metrics_listen = f.take_opt("metricsListen");
-    let admin_listen = f.take_opt("adminListen");
+    let (admin_source, guarded) = (f.written("adminListen"), f.written("adminToken").is_some());
+    let admin_listen: Option<SocketAddr> = f.take_opt("adminListen");
     let admin_token = secret::take(f, "adminToken", env);
+    if let (Some(address), Some(source)) = (admin_listen.filter(|address| !address.ip().is_loopback()), admin_source)
+        && !guarded
+    {
+        let message = format!("expected a loopback address, got {address} (server.adminToken opens it to others)");
+        f.error("adminListen", &source, message);
+    }
     let max_body = f.take_in("maxBody", Bytes(default.max_body), Bytes(1)..).0;
     // Below it, the largest body would never find room.
     let max_buffered = Bytes(default.max_buffered.max(max_body));

@@ -177,8 +177,7 @@ impl Reconciler {
                     if let (of, name) = self.tools.registries.of(&state.settings)
                         && of == feed
                     {
-                        let listed = listing.get(name).cloned().unwrap_or_default();
-                        state.observe(listed);
+                        state.observe(listing.get(name).cloned());
                     }
                 }
             }
@@ -212,8 +211,7 @@ impl Reconciler {
         for state in self.models.values_mut() {
             let (feed, name) = self.tools.registries.of(&state.settings);
             if feed == 0 {
-                let listed = listing.get(name).cloned().unwrap_or_default();
-                state.observe(listed);
+                state.observe(listing.get(name).cloned());
             }
         }
     }

@@ -61,20 +61,32 @@ impl ModelState {
         }
     }
 
-    /// Takes over what the registry lists now. Where its entry is broken, the last good one stays in force.
-    pub(super) fn observe(&mut self, listing: ModelListing) {
-        self.heard = true;
-        if listing.error.is_some() {
-            self.listing.error = listing.error;
-        } else {
-            self.listing = listing;
+    /// Takes over what the registry lists now. Where its entry is broken or gone, the last good one stays in force.
+    pub(super) fn observe(&mut self, listing: Option<ModelListing>) {
+        match listing {
+            Some(listing) if listing.error.is_none() => {
+                self.heard = true;
+                self.listing = listing;
+            }
+            Some(ModelListing { error: Some(error), versions, aliases }) => {
+                if self.listing.versions.is_empty() {
+                    // What an earlier process knew of it.
+                    self.listing = ModelListing { versions, aliases, error: self.listing.error.take() };
+                }
+                self.observe_error(error);
+            }
+            _ => self.observe_error("the registry lists no such model".to_owned()),
         }
         let versions = &self.listing.versions;
         self.failures.retain(|key, _| versions.get(&key.version).is_some_and(|now| now.fingerprint == key.fingerprint));
     }
 
-    /// The registry cannot be read.
+    /// The model's entry cannot be read.
     pub(super) fn observe_error(&mut self, error: String) {
+        self.heard = true;
+        if self.listing.error.as_ref() != Some(&error) {
+            tracing::warn!(model = self.settings.name, error, "the model's entry in the registry cannot be followed");
+        }
         self.listing.error = Some(error);
     }
 
@@ -97,7 +109,7 @@ impl ModelState {
 
     /// Brings the tracks as far as possible without loading; gives what has to be loaded next, if anything.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Order> {
-        if !self.heard {
+        if !self.heard || (self.listing.versions.is_empty() && self.listing.error.is_some()) {
             return None;
         }
         for track in Track::ALL {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::client::{Client, ClientError};
 use super::wire::{GetModel, GetVersion, ModelVersion, RegisteredModel, SearchModels, SearchVersions};
-use crate::registry::{ModelListing, VersionListing};
+use crate::registry::{Listing, ModelListing, VersionListing};
 
 /// Versions of one model that are listed, the newest first; older ones are found when an alias names them.
 const VERSIONS: &str = "100";
@@ -38,6 +38,13 @@ struct Heard {
     whole: Instant,
 }
 
+/// What one poll brought.
+pub(super) struct Polled {
+    pub(super) listing: Listing,
+    /// Models whose entries were refused: they are there, and what was known of them still holds.
+    pub(super) refused: Vec<String>,
+}
+
 /// The followed models as they were last heard of.
 pub(super) struct Follower {
     follow: Follow,
@@ -55,7 +62,7 @@ impl Follower {
     }
 
     /// Asks for all followed models.
-    pub(super) async fn poll(&mut self, client: &Client) -> Result<BTreeMap<String, ModelListing>, ClientError> {
+    pub(super) async fn poll(&mut self, client: &Client) -> Result<Polled, ClientError> {
         let mut answers: BTreeMap<String, Result<RegisteredModel, ClientError>> = BTreeMap::new();
         if let Some((key, value)) = &self.follow.tag {
             for model in search(client, key, value.as_deref()).await? {
@@ -69,27 +76,35 @@ impl Follower {
             }
         }
         let mut listing = BTreeMap::new();
+        let (mut denied, mut refused) = (None, Vec::new());
         for (name, answer) in answers {
             let model = match answer {
                 Ok(answer) => self.listing(client, &name, answer).await,
                 Err(error) => Err(error),
             };
-            let model = match model {
-                // One model's trouble is its own; a server that is away is everybody's.
-                Err(error @ ClientError::Refused { .. }) => {
-                    let message = if error.is_missing() {
-                        format!("the registry has no model \"{name}\"")
-                    } else {
-                        error.to_string()
-                    };
-                    ModelListing { error: Some(message), ..ModelListing::default() }
+            // One model's trouble is its own; a server that is away is everybody's.
+            let message = match model {
+                Ok(model) => {
+                    listing.insert(name, model);
+                    continue;
                 }
-                other => other?,
+                Err(error) if error.is_missing() => format!("the registry has no model \"{name}\""),
+                Err(error @ ClientError::Refused { .. }) => {
+                    let message = error.to_string();
+                    denied.get_or_insert(error);
+                    refused.push(name.clone());
+                    message
+                }
+                Err(error) => return Err(error),
             };
-            listing.insert(name, model);
+            listing.insert(name, ModelListing { error: Some(message), ..ModelListing::default() });
+        }
+        // A wrong password is everybody's trouble, too.
+        if let Some(denied) = denied.filter(|_| listing.values().all(|model| model.error.is_some())) {
+            return Err(denied);
         }
         self.heard.retain(|name, _| listing.contains_key(name));
-        Ok(listing)
+        Ok(Polled { listing, refused })
     }
 
     async fn listing(

@@ -14,11 +14,11 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use self::client::{Client, ClientError};
-use self::follow::{Follower, get_version};
+use self::follow::{Follower, Polled, get_version};
 use self::memory::Memory;
 use self::proxy::Proxied;
 use self::wire::DownloadUri;
-use super::{BoxFuture, Change, DIGEST_TAG, Listing, Recalled, Registry, RegistryError, Wanted};
+use super::{BoxFuture, Change, DIGEST_TAG, Listing, ModelListing, Recalled, Registry, RegistryError, Wanted};
 use crate::artifact::Artifact;
 use crate::artifacts::cache::{Cache, Found, key};
 use crate::artifacts::download::{DownloadError, blocking, download, list};
@@ -56,9 +56,21 @@ impl Mlflow {
     }
 
     async fn poll(&self) -> Result<Listing, RegistryError> {
-        let listing = self.follower.lock().await.poll(&self.client).await.map_err(refused)?;
-        let (memory, heard) = (self.memory.clone(), listing.clone());
-        if let Err(error) = blocking(move || memory.remember(&heard)).await {
+        let Polled { mut listing, refused } = self.follower.lock().await.poll(&self.client).await.map_err(told)?;
+        let memory = self.memory.clone();
+        let kept = blocking(move || {
+            let last = if refused.is_empty() { None } else { memory.recall() };
+            for name in &refused {
+                let known = last.as_ref().and_then(|last| last.listing.get(name));
+                if let (Some(known), Some(model)) = (known, listing.get_mut(name)) {
+                    *model = ModelListing { error: model.error.take(), ..known.clone() };
+                }
+            }
+            let kept = memory.remember(&listing);
+            Ok((listing, kept))
+        });
+        let (listing, kept) = kept.await.map_err(|error| RegistryError(error.to_string()))?;
+        if let Err(error) = kept {
             tracing::warn!(%error, "the listing cannot be kept: a start while the registry is away will find nothing");
         }
         Ok(listing)
@@ -77,12 +89,16 @@ impl Mlflow {
         }
         let expected = version.tags().remove(DIGEST_TAG);
         let remote = self.locate(wanted.model, wanted.version).await?;
+        let mut waited = false;
         let staging = loop {
             let (cache, own) = (self.cache.clone(), key.clone());
-            match blocking(move || cache.stage(&own)).await.map_err(|error| self.unwritable(&error))? {
-                Some(staging) => break staging,
-                None => tokio::time::sleep(LOOK_AGAIN).await,
+            if let Some(staging) = blocking(move || cache.stage(&own)).await.map_err(|error| self.unwritable(&error))? {
+                break staging;
             }
+            if !std::mem::replace(&mut waited, true) {
+                tracing::info!(key, "another process is downloading it, waiting");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
             // It may have been another process's download that ended.
             if let Some(artifact) = self.cached(&key, expected.as_deref()).await? {
                 return Ok(artifact);
@@ -221,11 +237,11 @@ impl Registry for Mlflow {
     }
 
     fn write<'f>(&'f self, model: &'f str, change: &'f Change) -> BoxFuture<'f, Result<(), RegistryError>> {
-        Box::pin(async move { self.change(model, change).await.map_err(refused) })
+        Box::pin(async move { self.change(model, change).await.map_err(told) })
     }
 }
 
-fn refused(error: ClientError) -> RegistryError {
+fn told(error: ClientError) -> RegistryError {
     RegistryError(error.to_string())
 }
 

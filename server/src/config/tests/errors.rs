@@ -150,6 +150,25 @@ fn nothing_at_all() {
     }
 }
 
+#[test]
+fn an_open_admin_port_needs_a_token() {
+    let registry = "\nregistry: {path: models}\n";
+    for (server, expected) in [
+        ("server: {adminListen: 127.0.0.1:8001}", None),
+        ("server: {adminListen: 0.0.0.0:8001, adminToken: secret}", None),
+        (
+            "server: {adminListen: 0.0.0.0:8001}",
+            Some(
+                "server.adminListen (perch.yaml:1): expected a loopback address, got 0.0.0.0:8001 \
+                 (server.adminToken opens it to others)",
+            ),
+        ),
+    ] {
+        let loaded = Config::load(layers(&format!("{server}{registry}"), &[]));
+        assert_eq!(loaded.err().map(|errors| errors.to_string()).as_deref(), expected, "{server}");
+    }
+}
+
 /// Pieces that are likely to make something of the loader's.
 const PIECES: [&str; 34] = [
     "server", "listen", "maxBody", "drain", "models", "name", "stable", "alias", "version", "batching", "registry",
