@@ -70,7 +70,8 @@ impl App {
     /// # Errors
     /// When metrics or threads cannot be had.
     pub fn build(config: Config, loader: Arc<dyn Loader>, spans: Spans) -> Result<Self, StartError> {
-        let registries = Registries::open(&config).map_err(StartError::Registry)?;
+        let mut registries = Registries::open(&config).map_err(StartError::Registry)?;
+        registries.spare_read_only();
         Ok(Self {
             config: Arc::new(config),
             loader,

@@ -18,6 +18,8 @@ pub struct Feed {
     pub registry: Arc<dyn Registry>,
     /// The model that it is the folder of; `None` for the registry that the configuration names.
     pub folder_of: Option<String>,
+    /// Whether tags are written to it.
+    pub tagged: bool,
 }
 
 /// All registries: the configured one first.
@@ -29,18 +31,29 @@ impl Registries {
     /// # Errors
     /// When a file of certificates cannot be read or an address is none.
     pub fn open(config: &Config) -> Result<Self, String> {
-        let main: Arc<dyn Registry> = match &config.registry.source {
+        let tagged = config.registry.write_back.tags;
+        let registry: Arc<dyn Registry> = match &config.registry.source {
             RegistrySource::Directory { path } => Arc::new(Directory::new(path)),
             RegistrySource::Mlflow(mlflow) => Arc::new(open_mlflow(config, mlflow)?),
         };
-        let mut feeds = vec![Feed { registry: main, folder_of: None }];
+        let mut feeds = vec![Feed { registry, folder_of: None, tagged }];
         for model in &config.models {
             if let ModelSource::Folder(path) = &model.source {
                 let registry = Arc::new(Directory::of_model(&model.name, path));
-                feeds.push(Feed { registry, folder_of: Some(model.name.clone()) });
+                feeds.push(Feed { registry, folder_of: Some(model.name.clone()), tagged });
             }
         }
         Ok(Self(feeds))
+    }
+
+    /// Writes nothing to registries that take nothing: a folder that is read-only is served all the same.
+    pub fn spare_read_only(&mut self) {
+        for feed in self.0.iter_mut().filter(|feed| feed.tagged) {
+            if let Err(error) = feed.registry.check_writable() {
+                tracing::warn!(%error, "no tags are written");
+                feed.tagged = false;
+            }
+        }
     }
 
     /// All of them.
@@ -63,8 +76,8 @@ impl Registries {
 
     /// The registry of this number.
     #[must_use]
-    pub fn get(&self, feed: usize) -> &Arc<dyn Registry> {
-        &self.0[feed].registry
+    pub fn get(&self, feed: usize) -> &Feed {
+        &self.0[feed]
     }
 }
 

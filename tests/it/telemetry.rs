@@ -148,3 +148,21 @@ fn a_collector_that_is_away_fails_no_request() {
     perch.signal("TERM");
     assert_eq!(perch.wait().code(), Some(0), "it ends well all the same");
 }
+
+/// Official builds of the library send usage data by default, and keep a device id in the user's cache folder.
+#[test]
+fn onnx_runtime_sends_nothing_home() {
+    let home = tempfile::tempdir().expect("a folder");
+    let models = Models::with(&["external"]);
+    let path = models.path().display().to_string();
+    let mut serve = command(PERCH, &["serve", "--models", &path, "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    serve.env("HOME", home.path()).env("XDG_CACHE_HOME", home.path().join("cache"));
+    let perch = PerchProcess::spawn(&mut serve);
+    perch.wait_ready();
+    let answer = perch.client().post(r#"{"instances": [[1, 1, 1, 1]]}"#);
+    assert_eq!(answer.status, 200);
+    drop(perch);
+    let left: Vec<_> =
+        std::fs::read_dir(home.path()).expect("readable").map(|entry| entry.expect("one").path()).collect();
+    assert_eq!(left, [] as [&std::path::Path; 0], "nothing is written to the user's folders");
+}

@@ -48,6 +48,12 @@ pub trait Registry: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
+    /// Tells whether nothing can ever be written, as far as that is known without asking a server. It may block on the
+    /// file system for a moment.
+    fn check_writable(&self) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
     /// Whether a version's files are for ever what they were when it was registered.
     fn versions_never_change(&self) -> bool;
 

@@ -119,7 +119,7 @@ impl Reconciler {
         for (feed, nudge) in self.nudges.iter().enumerate() {
             let poller = Poller {
                 feed,
-                registry: self.tools.registries.get(feed).clone(),
+                registry: self.tools.registries.get(feed).registry.clone(),
                 poll: self.config.registry.poll,
                 nudge: nudge.clone(),
                 events: self.events.0.clone(),
@@ -269,7 +269,7 @@ impl Reconciler {
         let Some(state) = self.models.get(&name) else { return };
         let settings = load::settings(&state.settings, &self.config, self.tools.cores);
         let (feed, source) = self.tools.registries.of(&state.settings);
-        let registry = self.tools.registries.get(feed).clone();
+        let registry = self.tools.registries.get(feed).registry.clone();
         let job = load::Job { model: name, source: source.to_owned(), registry, order, settings };
         let run = load::run(job, self.tools.clone(), self.slots.clone(), self.lifecycle.clone());
         let (events, stopping) = (self.events.0.clone(), self.lifecycle.stopping().clone());
@@ -284,9 +284,7 @@ impl Reconciler {
 
     fn finish(&mut self, report: Report) {
         let Some(state) = self.models.get_mut(&report.model) else { return };
-        if self.config.registry.write_back.tags {
-            write_back(&self.tools, state, &report);
-        }
+        write_back(&self.tools, state, &report);
         state.finish(report.track, report.key, report.result, Instant::now());
     }
 
@@ -312,7 +310,7 @@ impl Reconciler {
 fn write_back(tools: &Tools, state: &ModelState, report: &Report) {
     let (feed, source) = tools.registries.of(&state.settings);
     let version = report.key.version;
-    let Some(listed) = state.tags(version) else { return };
+    let Some(listed) = state.tags(version).filter(|_| tools.registries.get(feed).tagged) else { return };
     let set = |key: &str, value: &str| {
         if listed.get(key).map_or("", String::as_str) != value {
             tools.writes.set_tag(feed, source, version, key, value);
@@ -322,7 +320,7 @@ fn write_back(tools: &Tools, state: &ModelState, report: &Report) {
         Ok(loaded) => {
             set(STATE_TAG, "ready");
             set(ERROR_TAG, "");
-            if tools.registries.get(feed).versions_never_change() && !listed.contains_key(DIGEST_TAG) {
+            if tools.registries.get(feed).registry.versions_never_change() && !listed.contains_key(DIGEST_TAG) {
                 set(DIGEST_TAG, loaded.runtime.digest());
             }
         }

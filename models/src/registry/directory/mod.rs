@@ -201,6 +201,16 @@ impl Registry for Directory {
         Box::pin(async { self.off_thread(Scanner::read).await.unwrap_or_else(|error| Err(RegistryError(error))) })
     }
 
+    fn check_writable(&self) -> Result<(), RegistryError> {
+        let scanner = &self.0;
+        let refused = |error: io::Error| RegistryError(format!("{}: {error}", scanner.path.display()));
+        if scanner.is_one_version(&scanner.path) {
+            return Err(refused(io::Error::other("one version by itself has no tags")));
+        }
+        let probe = scanner.path.join(format!(".perch.{}", std::process::id()));
+        fs::File::create(&probe).and_then(|_| fs::remove_file(probe)).map_err(refused)
+    }
+
     /// Whoever works on a model copies a new one over it.
     fn versions_never_change(&self) -> bool {
         false
