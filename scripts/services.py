@@ -195,6 +195,10 @@ def services(folder):
             "DO_NOT_TRACK": "true",
             # Evaluations of language models, in processes of their own.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Webhooks to this machine, which are off for good reasons elsewhere; found at once by the next event.
+            "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+            "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            "MLFLOW_WEBHOOK_CACHE_TTL": "0",
         },
         "/health",
         "Uvicorn running on",

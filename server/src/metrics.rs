@@ -43,6 +43,8 @@ const BUILD_INFO: &str = "perch_build_info";
 /// Seconds. The quarter, half, whole and two seconds are where operators put their alerts.
 const SECONDS: [f64; 16] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0];
+/// Seconds that a download of a large model may well take.
+const LONG_SECONDS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
 const ROWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
 
 /// Installs the recorder for this process. Later calls give the same handle.
@@ -58,6 +60,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(DOWNLOAD_SECONDS.into()), &LONG_SECONDS)?
         .set_buckets_for_metric(Matcher::Full(BATCH_ROWS.into()), &ROWS)?
         .install_recorder()?;
     describe();

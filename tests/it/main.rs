@@ -10,6 +10,7 @@ mod predictions;
 mod property;
 mod registry;
 mod telemetry;
+mod webhook;
 
 /// The real binary.
 const PERCH: &str = env!("CARGO_BIN_EXE_perch");

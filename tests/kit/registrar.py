@@ -19,7 +19,9 @@ import mlflow  # noqa: E402
 import numpy  # noqa: E402
 import onnx  # noqa: E402
 from botocore.config import Config  # noqa: E402
+from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent  # noqa: E402
 
+CREATED, DELETED = WebhookAction.CREATED, WebhookAction.DELETED
 BUCKET = os.environ["PERCH_BUCKET"]
 client = mlflow.MlflowClient()
 bucket = boto3.resource(
@@ -104,6 +106,11 @@ def flip_byte(key):
     bucket.put_object(Key=key, Body=bytes(content))
 
 
+def create_webhook(name, url, secret):
+    events = [WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, action) for action in (CREATED, DELETED)]
+    return client.create_webhook(name=name, url=url, events=events, secret=secret).webhook_id
+
+
 commands = {
     "log_onnx": log_onnx,
     "log_sklearn": log_sklearn,
@@ -116,6 +123,8 @@ commands = {
     "set_alias": client.set_registered_model_alias,
     "delete_alias": client.delete_registered_model_alias,
     "get_aliases": lambda name: {a: int(v) for a, v in client.get_registered_model(name).aliases.items()},
+    "create_webhook": create_webhook,
+    "delete_webhook": client.delete_webhook,
     "set_model_tag": client.set_registered_model_tag,
     "delete_model_tag": client.delete_registered_model_tag,
     "set_version_tag": client.set_model_version_tag,

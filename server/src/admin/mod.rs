@@ -2,6 +2,7 @@
 
 pub mod access;
 mod refresh;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use axum::routing::post;
 
 use self::access::Access;
 use self::refresh::Refreshing;
+use self::webhook::Webhook;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
@@ -38,6 +40,7 @@ impl Admin {
             follows_all: self.config.models.is_empty() || self.config.registry.select.is_some(),
         };
         let access = Arc::new(access);
+        let webhook = Webhook { access: access.clone(), refresh: self.refresh.clone() };
         let guard = move |request: Request, next: Next| {
             let allowed = access.check(request.headers());
             async move {
@@ -53,6 +56,8 @@ impl Admin {
             .route("/admin", axum::routing::any(unknown))
             .route("/admin/{*path}", axum::routing::any(unknown))
             .layer(from_fn(guard))
+            // It has another way to show who sends it.
+            .route("/admin/webhooks/mlflow", post(webhook::receive).fallback(wrong_method).with_state(webhook))
     }
 }
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::json;
 
 use crate::catalog::Catalog;
 use crate::error::{ApiError, Kind};
-use crate::http::response::JSON;
+use crate::http::response::json_answer;
 use crate::reconcile::Refresh;
 
 #[derive(Clone)]
@@ -28,6 +27,5 @@ pub(super) async fn refresh(State(state): State<Refreshing>, Path(model): Path<S
         return ApiError::new(Kind::ModelNotFound, format!("no model \"{short}\" is configured")).into_response();
     }
     state.refresh.model(&model);
-    let body = json!({"model": model, "refresh": "begun"});
-    (StatusCode::ACCEPTED, [(CONTENT_TYPE, JSON)], format!("{body}\n")).into_response()
+    json_answer(StatusCode::ACCEPTED, &json!({"model": model, "refresh": "begun"}))
 }

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use super::response::JSON;
+use super::response::json_answer;
 use crate::catalog::{Catalog, ModelEntry, Snapshot};
 use crate::lifecycle::Lifecycle;
 use crate::writeback::WriteBack;
@@ -38,14 +37,10 @@ impl Health {
     }
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response {
-    (status, [(CONTENT_TYPE, JSON)], format!("{body}\n")).into_response()
-}
-
 /// The process answers: nothing more. A liveness probe that asked for models would restart a server whose registry is
 /// away.
 pub async fn live() -> Response {
-    answer(StatusCode::OK, &json!({"status": "live"}))
+    json_answer(StatusCode::OK, &json!({"status": "live"}))
 }
 
 /// Whether requests should be sent here, and what is missing when not.
@@ -57,7 +52,7 @@ pub async fn ready(State(health): State<Health>) -> Response {
     let waiting: Vec<&String> = missing.map(|(name, _)| name).collect();
     let body =
         if waiting.is_empty() { json!({"status": status}) } else { json!({"status": status, "waiting_for": waiting}) };
-    answer(code, &body)
+    json_answer(code, &body)
 }
 
 /// Everything: each model, version, digest, state and last error, and the registry.
@@ -86,7 +81,7 @@ pub async fn all(State(health): State<Health>) -> Response {
     if writes.pending > 0 {
         body["registry"]["writeBack"] = json!({"pending": writes.pending, "error": writes.error});
     }
-    answer(StatusCode::OK, &body)
+    json_answer(StatusCode::OK, &body)
 }
 
 fn model(name: &str, entry: &ModelEntry) -> Value {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use perch_models::json::write_string;
+use serde_json::Value;
 
 use crate::catalog::Served;
 use crate::error::ApiError;
@@ -20,6 +21,11 @@ pub const SERVED_HEADERS: [HeaderName; 3] = [
 
 /// `application/json`.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A small answer of ours, ended by a line's end for people with curl.
+pub fn json_answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, JSON)], format!("{body}\n")).into_response()
+}
 
 /// What a handler hands to the outer layer: the answer, whom to count it for, and what went wrong. Only that layer knows
 /// the request id that an error's body carries.

@@ -50,7 +50,10 @@ pub struct Tools {
 enum Event {
     Heard(Heard),
     Loaded(Report),
+    /// A model of this name.
     Refresh(String),
+    /// Models that the configured registry calls so.
+    RefreshRegistered(String),
 }
 
 /// Tells the reconciler that a model has changed in the registry.
@@ -62,6 +65,12 @@ impl Refresh {
     pub fn model(&self, name: &str) {
         // Nobody listens any more at shutdown.
         let _ = self.0.send(Event::Refresh(name.to_owned()));
+    }
+
+    /// The same for what the configured registry calls `name`.
+    pub fn registered(&self, name: &str) {
+        // Nobody listens any more at shutdown.
+        let _ = self.0.send(Event::RefreshRegistered(name.to_owned()));
     }
 }
 
@@ -136,6 +145,7 @@ impl Reconciler {
                     Event::Heard(heard) => self.hear(heard),
                     Event::Loaded(report) => self.finish(report),
                     Event::Refresh(model) => self.refresh_model(&model),
+                    Event::RefreshRegistered(name) => self.refresh_registered(&name),
                 },
             }
             self.advance();
@@ -225,6 +235,16 @@ impl Reconciler {
             None => 0,
         };
         self.nudges[feed].notify_one();
+    }
+
+    fn refresh_registered(&mut self, name: &str) {
+        let now = Instant::now();
+        let registries = &self.tools.registries;
+        self.models
+            .values_mut()
+            .filter(|state| registries.of(&state.settings) == (0, name))
+            .for_each(|state| state.retry_now(now));
+        self.nudges[0].notify_one();
     }
 
     fn advance(&mut self) {

@@ -125,6 +125,17 @@ impl Registrar {
         serde_json::from_value(self.call(json!({"do": "get_aliases", "name": name}))).expect(ANSWER)
     }
 
+    /// Has MLflow post moves of aliases to `url`, signed with `secret`; gives the webhook's id.
+    pub fn create_webhook(&self, name: &str, url: &str, secret: &str) -> String {
+        let id = self.call(json!({"do": "create_webhook", "name": name, "url": url, "secret": secret}));
+        id.as_str().expect(ANSWER).to_owned()
+    }
+
+    /// Ends that.
+    pub fn delete_webhook(&self, id: &str) {
+        self.call(json!({"do": "delete_webhook", "webhook_id": id}));
+    }
+
     /// Sets a tag of a model.
     pub fn set_model_tag(&self, name: &str, key: &str, value: &str) {
         self.call(json!({"do": "set_model_tag", "name": name, "key": key, "value": value}));
