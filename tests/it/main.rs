@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod faults;
+mod guarded;
 mod health;
 mod lifecycle;
 mod metrics;

@@ -167,3 +167,33 @@ fn flat(error: &dyn std::error::Error) -> String {
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_is_listed_with_its_subfolders_and_read_from_anywhere() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("sub folder")).expect("made");
+        std::fs::write(dir.path().join("model.onnx"), "0123456789").expect("written");
+        std::fs::write(dir.path().join("sub folder/w~1.bin"), "abc").expect("written");
+        let objects = Objects::folder(dir.path()).expect("there");
+        let mut files = objects.list().await.expect("readable");
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let found: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+        assert_eq!(found, [("model.onnx", 10), ("sub folder/w~1.bin", 3)]);
+        for (file, from, expected) in [(0, 0, "0123456789"), (0, 4, "456789"), (1, 1, "bc")] {
+            let reading = objects.read(&files[file], from).await.expect("readable");
+            assert_eq!(reading.from, from);
+            let chunks: Vec<_> = reading.chunks.try_collect().await.expect("all of it");
+            assert_eq!(chunks.concat(), expected.as_bytes());
+        }
+        std::fs::write(dir.path().join("model.onnx"), "another one").expect("written");
+        let changed = objects.read(&files[0], 0).await.err();
+        assert!(matches!(changed, Some(RemoteError::Changed(_))), "{changed:?}");
+        let missing = RemoteFile { path: "none".into(), bytes: 1, etag: None };
+        assert!(matches!(objects.read(&missing, 0).await.err(), Some(RemoteError::Permanent(_))));
+        assert!(Objects::folder(&dir.path().join("none")).is_err());
+    }
+}
