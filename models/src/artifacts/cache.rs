@@ -14,8 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::locks;
 use super::manifest::Manifest;
-use super::staging::{FILES, LOCK, PLAN, Staging, is_still};
+use super::staging::{self, FILES, LOCK, PLAN, Staging, is_still};
 use crate::digest::Known;
 
 const MANIFEST: &str = "manifest.json";
@@ -209,7 +210,9 @@ impl Cache {
             if !is_named(&path, but) {
                 let lock = PathBuf::from(format!("{}{LOCK}", path.display()));
                 let last_used = modified(&path.join(FILES)).max(modified(&lock));
-                held.push(Held { bytes: size(&path)?, path, lock, last_used });
+                // What is still to come counts, too: two downloads shall not both take the same room.
+                let bytes = size(&path)?.max(staging::planned(&path));
+                held.push(Held { path, lock, bytes, last_used });
             }
         }
         Ok(held)
@@ -245,7 +248,7 @@ impl Cache {
     fn take_turn(&self) -> io::Result<File> {
         fs::create_dir_all(&self.root)?;
         let file = File::options().create(true).truncate(false).write(true).open(self.root.join("lock"))?;
-        file.lock()?;
+        locks::exclusive(&file)?;
         Ok(file)
     }
 
@@ -278,7 +281,7 @@ struct Held {
 impl Held {
     fn is_unused(&self) -> io::Result<bool> {
         match File::open(&self.lock) {
-            Ok(file) => Ok(file.try_lock().is_ok()),
+            Ok(file) => locks::try_exclusive(&file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
         }
@@ -300,7 +303,7 @@ fn lease(dir: &Path) -> io::Result<Option<Lease>> {
             Err(error) => return Err(error),
         };
         // Whoever has it exclusively is about to remove it, and holds it for a moment only.
-        manifest.lock_shared()?;
+        locks::shared(&manifest)?;
         if is_still(&manifest, &path) {
             return Ok(Some(Lease { manifest }));
         }

@@ -87,7 +87,8 @@ pub async fn list(remote: &dyn Remote) -> Result<Vec<(PathBuf, RemoteFile)>, Dow
     Ok(files)
 }
 
-/// Downloads `files`, as [`list`] gave them, and gives their hashes.
+/// Downloads `files`, as [`list`] gave them and `staging` has taken them up, and gives their hashes. `present` is what
+/// [`Staging::resume`] said.
 ///
 /// An artifact whose description says that it cannot be served is refused before the rest of it is downloaded.
 ///
@@ -97,11 +98,10 @@ pub async fn download(
     remote: &dyn Remote,
     files: &[(PathBuf, RemoteFile)],
     staging: &Staging,
+    present: u64,
     progress: &dyn Progress,
 ) -> Result<Vec<Entry>, DownloadError> {
-    let disk = |error| DownloadError::Disk { path: staging.dir.clone(), error };
-    let total = files.iter().map(|(_, file)| file.bytes).sum();
-    progress.begin(total, staging.resume(files).map_err(disk)?);
+    progress.begin(files.iter().map(|(_, file)| file.bytes).sum(), present);
     let mut entries = Vec::with_capacity(files.len());
     let described = usize::from(files.first().is_some_and(|(path, _)| path == Path::new(MLMODEL)));
     for (path, file) in &files[..described] {

@@ -7,6 +7,7 @@
 pub mod cache;
 mod credentials;
 pub mod download;
+mod locks;
 pub mod manifest;
 pub mod objects;
 pub mod remote;

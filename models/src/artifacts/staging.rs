@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::locks;
 use super::remote::RemoteFile;
 use crate::digest;
 
@@ -53,9 +54,7 @@ impl Staging {
     /// # Errors
     /// When the folder cannot be read or written.
     pub fn resume(&self, remote: &[(PathBuf, RemoteFile)]) -> io::Result<u64> {
-        let plan = self.dir.join(PLAN);
-        let before: Vec<Planned> =
-            fs::read(&plan).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let before = read_plan(&self.dir);
         let now: Vec<Planned> = remote
             .iter()
             .map(|(path, file)| Planned { path: path.clone(), bytes: file.bytes, etag: file.etag.clone() })
@@ -70,7 +69,7 @@ impl Staging {
                 fs::remove_file(&path)?;
             }
         }
-        fs::write(&plan, serde_json::to_vec(&now).map_err(io::Error::other)?)?;
+        fs::write(self.dir.join(PLAN), serde_json::to_vec(&now).map_err(io::Error::other)?)?;
         Ok(present)
     }
 
@@ -84,14 +83,21 @@ impl Staging {
     }
 }
 
+/// Bytes that the download in `dir` will have when it is complete; 0 where that is not known.
+pub(super) fn planned(dir: &Path) -> u64 {
+    read_plan(dir).iter().map(|file| file.bytes).sum()
+}
+
+fn read_plan(dir: &Path) -> Vec<Planned> {
+    fs::read(dir.join(PLAN)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
 /// Locks the file for as long as it is open, or gives `None` when somebody else has it.
 fn try_lock(path: &Path) -> io::Result<Option<File>> {
     loop {
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(fs::TryLockError::Error(error)) => return Err(error),
+        if !locks::try_exclusive(&file)? {
+            return Ok(None);
         }
         // Whoever had it may have removed it: then this is the lock of nothing.
         if is_still(&file, path) {

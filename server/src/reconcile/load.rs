@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use perch_models::artifact::Artifact;
+use perch_models::backend::LoadError;
 use perch_models::registry::{Registry, Wanted};
 use perch_models::version::{Context, ModelVersion, Settings};
 use perch_router::track::Track;
@@ -48,7 +49,30 @@ pub(super) struct Report {
     pub(super) model: String,
     pub(super) track: Track,
     pub(super) key: Key,
-    pub(super) result: Result<Loaded, String>,
+    pub(super) result: Result<Loaded, Failed>,
+}
+
+/// Why a load failed, and how long the pause before another try may become.
+pub(super) struct Failed {
+    pub(super) error: String,
+    pub(super) longest: Duration,
+}
+
+impl Failed {
+    fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into(), longest: Duration::from_secs(60) }
+    }
+}
+
+impl From<LoadError> for Failed {
+    fn from(error: LoadError) -> Self {
+        let failed = Self::new(error.to_string());
+        match error {
+            // Each try downloads everything again, and only a person will mend it.
+            LoadError::Digest { .. } => Self { longest: Duration::from_secs(600), ..failed },
+            _ => failed,
+        }
+    }
 }
 
 /// How a model of this configuration is loaded.
@@ -83,11 +107,11 @@ pub(super) async fn run(job: Job, tools: Arc<Tools>, slots: Slots, lifecycle: Ar
             let _slot = slots.loads.acquire().await;
             let (name, tasks) = (model.clone(), lifecycle.tasks());
             let loading = lifecycle.spawn_blocking(move || open(&name, track, key, artifact, &settings, &tools, tasks));
-            loading.await.unwrap_or_else(|error| Err(format!("loading it panicked: {error}")))
+            loading.await.unwrap_or_else(|error| Err(Failed::new(format!("loading it panicked: {error}"))))
         }
         Err(error) => {
             metrics::count_load(&model, false);
-            Err(error.to_string())
+            Err(error.into())
         }
     };
     Report { model, track, key, result }
@@ -101,13 +125,13 @@ fn open(
     settings: &Settings,
     tools: &Tools,
     tasks: tokio_util::task::TaskTracker,
-) -> Result<Loaded, String> {
+) -> Result<Loaded, Failed> {
     let began = Instant::now();
     let executions = Arc::new(ExecutionMetrics::new(model, key.version));
     executions.set_track(track);
     let observer = executions.clone();
     let context = Context { loader: tools.loader.as_ref(), watchdog: &tools.watchdog, observer, tasks };
-    let runtime = ModelVersion::load(artifact, settings, &context).map_err(|error| error.to_string());
+    let runtime = ModelVersion::load(artifact, settings, &context).map_err(Failed::from);
     metrics::record_load(model, began.elapsed(), runtime.is_ok());
     runtime.map(|runtime| Loaded { key, runtime: Arc::new(runtime), executions })
 }

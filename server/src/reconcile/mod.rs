@@ -344,9 +344,9 @@ fn write_back(tools: &Tools, state: &ModelState, report: &Report) {
                 set(DIGEST_TAG, loaded.runtime.digest());
             }
         }
-        Err(error) => {
+        Err(failed) => {
             set(STATE_TAG, "failed");
-            set(ERROR_TAG, error);
+            set(ERROR_TAG, &failed.error);
         }
     }
 }

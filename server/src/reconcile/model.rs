@@ -9,6 +9,7 @@ use perch_models::version::ModelVersion;
 use perch_router::track::Track;
 
 use super::download::Download;
+use super::load::Failed;
 use super::plan::{Failure, Failures, Key, Problem, Step, TrackView, is_wanted, step};
 use crate::catalog::{ModelEntry, Served, VersionReport};
 use crate::config::Model;
@@ -196,7 +197,7 @@ impl ModelState {
     }
 
     /// A load has ended.
-    pub(super) fn finish(&mut self, track: Track, key: Key, result: Result<Loaded, String>, now: Instant) {
+    pub(super) fn finish(&mut self, track: Track, key: Key, result: Result<Loaded, Failed>, now: Instant) {
         self.loading = None;
         match result {
             Ok(loaded) => {
@@ -209,9 +210,9 @@ impl ModelState {
                     self.note_unloaded(key);
                 }
             }
-            Err(error) => {
+            Err(Failed { error, longest }) => {
                 metrics::set_state(&self.settings.name, key.version, "failed");
-                let failure = Failure::after(self.failures.get(&key), error, now, fastrand::f64());
+                let failure = Failure::after(self.failures.get(&key), error, now, longest, fastrand::f64());
                 tracing::error!(
                     model = self.settings.name,
                     version = key.version,

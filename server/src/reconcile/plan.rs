@@ -21,11 +21,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// One more failure of the same files: 1 s, 2 s, 4 s … to a minute. `jitter`, from 0 to 1, makes it up to a fifth
+    /// One more failure of the same files: 1 s, 2 s, 4 s … to `longest`. `jitter`, from 0 to 1, makes it up to a fifth
     /// shorter: replicas that failed together shall not come again together.
-    pub(super) fn after(before: Option<&Self>, error: String, now: Instant, jitter: f64) -> Self {
+    pub(super) fn after(before: Option<&Self>, error: String, now: Instant, longest: Duration, jitter: f64) -> Self {
         let attempts = before.map_or(1, |failure| failure.attempts.saturating_add(1));
-        let delay = Duration::from_secs(1 << (attempts - 1).min(6)).min(Duration::from_secs(60));
+        let delay = Duration::from_secs(1 << (attempts - 1).min(16)).min(longest);
         Self { error, attempts, retry_at: now + delay.mul_f64(1.0 - jitter / 5.0) }
     }
 }
@@ -131,6 +131,8 @@ mod tests {
         }
     }
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     const fn key(version: u64, fingerprint: u64) -> Key {
         Key { version, fingerprint }
     }
@@ -214,13 +216,13 @@ mod tests {
     #[test]
     fn retries_back_off_to_a_minute() {
         let now = Instant::now();
-        let mut failure = Failure::after(None, String::new(), now, 0.0);
+        let mut failure = Failure::after(None, String::new(), now, MINUTE, 0.0);
         let mut delays = vec![failure.retry_at - now];
         for _ in 0..8 {
-            failure = Failure::after(Some(&failure), String::new(), now, 0.0);
+            failure = Failure::after(Some(&failure), String::new(), now, MINUTE, 0.0);
             delays.push(failure.retry_at - now);
         }
         assert_eq!(delays.iter().map(Duration::as_secs).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(Failure::after(None, String::new(), now, 1.0).retry_at - now, Duration::from_millis(800));
+        assert_eq!(Failure::after(None, String::new(), now, MINUTE, 1.0).retry_at - now, Duration::from_millis(800));
     }
 }

@@ -82,7 +82,8 @@ fn staging(dir: &tempfile::TempDir) -> Staging {
 
 async fn fetch(remote: &Cutting, staging: &Staging) -> Result<Vec<Entry>, DownloadError> {
     let files = list(remote).await?;
-    download(remote, &files, staging, &Count::default()).await
+    let present = staging.resume(&files).expect("writable");
+    download(remote, &files, staging, present, &Count::default()).await
 }
 
 const CONTENT: &[u8] = b"The quick brown fox jumps over the lazy dog";

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::client::{Client, ClientError};
@@ -14,6 +15,8 @@ use crate::registry::{Listing, ModelListing, VersionListing};
 
 /// Versions of one model that are listed, the newest first; older ones are found when an alias names them.
 const VERSIONS: &str = "100";
+/// Requests at the same time.
+const AT_ONCE: usize = 8;
 /// Models of one page of a search.
 const PAGE: &str = "100";
 /// A version's tags, or its deletion, do not show in the model's own answer: what did not change is asked for again
@@ -69,12 +72,12 @@ impl Follower {
                 answers.insert(model.name.clone(), Ok(model));
             }
         }
-        for name in self.follow.models.keys() {
-            if !answers.contains_key(name) {
-                let got = client.read::<GetModel>("registered-models/get", &[("name", name)]).await;
-                answers.insert(name.clone(), got.map(|answer| answer.registered_model));
-            }
+        let mut asked = Vec::new();
+        for name in self.follow.models.keys().filter(|name| !answers.contains_key(*name)) {
+            asked.push(get_model(client, name));
         }
+        let asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
+        answers.extend(asked.collect::<Vec<_>>().await);
         let mut listing = BTreeMap::new();
         let (mut denied, mut refused) = (None, Vec::new());
         for (name, answer) in answers {
@@ -140,6 +143,11 @@ impl Follower {
         self.heard.insert(name.to_owned(), heard);
         Ok(listing)
     }
+}
+
+async fn get_model(client: &Client, name: &str) -> (String, Result<RegisteredModel, ClientError>) {
+    let got = client.read::<GetModel>("registered-models/get", &[("name", name)]).await;
+    (name.to_owned(), got.map(|answer| answer.registered_model))
 }
 
 async fn search(client: &Client, key: &str, value: Option<&str>) -> Result<Vec<RegisteredModel>, ClientError> {

@@ -156,13 +156,20 @@ impl Mlflow {
         };
         let files = list(remote).await.map_err(failed)?;
         let bytes = files.iter().map(|(_, file)| file.bytes).sum();
+        let unwritable = |error: std::io::Error| self.unwritable(&error);
+        let present = staging.resume(&files).map_err(unwritable)?;
         let (cache, own) = (self.cache.clone(), key.to_owned());
-        blocking(move || cache.make_room(&own, bytes)).await.map_err(|error| LoadError::Download(error.to_string()))?;
-        let mut result = download(remote, &files, &staging, wanted.progress.as_ref()).await;
+        if let Err(error) = blocking(move || cache.make_room(&own, bytes)).await {
+            blocking(move || staging.abandon()).await.map_err(unwritable)?;
+            return Err(LoadError::Download(error.to_string()));
+        }
+        let progress = wanted.progress.as_ref();
+        let mut result = download(remote, &files, &staging, present, progress).await;
         if result.as_ref().is_err_and(DownloadError::is_full) {
             let (cache, own) = (self.cache.clone(), key.to_owned());
-            if blocking(move || cache.free_disk(&own)).await.map_err(|error| self.unwritable(&error))? {
-                result = download(remote, &files, &staging, wanted.progress.as_ref()).await;
+            if blocking(move || cache.free_disk(&own)).await.map_err(unwritable)? {
+                let present = staging.resume(&files).map_err(unwritable)?;
+                result = download(remote, &files, &staging, present, progress).await;
             }
         }
         let entries = match result {
@@ -170,14 +177,14 @@ impl Mlflow {
             Err(error) => {
                 if error.is_full() || matches!(error, DownloadError::Unusable(_)) {
                     // Others need the room, and nobody will go on with it.
-                    blocking(move || staging.abandon()).await.map_err(|error| self.unwritable(&error))?;
+                    blocking(move || staging.abandon()).await.map_err(unwritable)?;
                 }
                 return Err(failed(error));
             }
         };
         let manifest = Manifest::new(remote.uri(), entries);
         let cache = self.cache.clone();
-        blocking(move || cache.admit(staging, &manifest)).await.map_err(|error| self.unwritable(&error))
+        blocking(move || cache.admit(staging, &manifest)).await.map_err(unwritable)
     }
 
     fn unwritable(&self, error: &std::io::Error) -> LoadError {
