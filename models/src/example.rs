@@ -55,11 +55,15 @@ fn parse(body: &[u8], signature: &Signature) -> Result<Vec<Tensor>, String> {
     }
     let mut columns: Option<Vec<String>> = None;
     let mut data = None;
+    // What MLflow writes of an example that was a dict of arrays.
+    let mut by_input = true;
     let mut key = jiter.next_object().map_err(|error| error.to_string())?.map(str::to_owned);
     while let Some(name) = key {
         let peek = jiter.peek().map_err(|error| error.to_string())?;
         // peek() has moved past the white space.
         let from = jiter.current_index();
+        let is_input = signature.inputs.iter().any(|spec| spec.name == name);
+        by_input &= is_input && !matches!(name.as_str(), "inputs" | "instances");
         match (name.as_str(), peek) {
             ("dataframe_split", Peek::Object) => {
                 jiter.next_skip().map_err(|error| error.to_string())?;
@@ -86,6 +90,7 @@ fn parse(body: &[u8], signature: &Signature) -> Result<Vec<Tensor>, String> {
             }
             read(Envelope::bare(body, data, Form::Instances), signature)
         }
+        _ if by_input => read(Envelope::bare(body, start..body.len(), Form::Named), signature),
         _ => read(Envelope::scan(body, |_| None).map_err(|error| error.to_string())?, signature),
     }
 }
@@ -126,6 +131,7 @@ mod tests {
             r#"{"inputs": [[1, 2], [3, 4]]}"#,
             r#"{"inputs": {"x": [[1, 2], [3, 4]]}}"#,
             r#"{"instances": [[1, 2], [3, 4]]}"#,
+            r#"{"x": [[1, 2], [3, 4]]}"#,
             r#"{"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}"#,
             r#"{"dataframe_split": {"columns": ["a", "b"], "index": [0, 1], "data": [[1, 2], [3, 4]]}}"#,
         ] {

@@ -87,6 +87,12 @@ impl Cache {
         }
     }
 
+    /// What the entry `key` says of itself, unverified.
+    #[must_use]
+    pub fn manifest(&self, key: &str) -> Option<Manifest> {
+        Manifest::parse(&fs::read(self.entry(key).join(MANIFEST)).ok()?).ok()
+    }
+
     /// Begins, or goes on with, the download of `key`. `None` when another process is at it.
     ///
     /// # Errors

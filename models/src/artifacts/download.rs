@@ -155,7 +155,7 @@ async fn one(
         }
     }
     let sha256 = writer.finish().await.map_err(disk)?;
-    Ok(Entry { path: file.path.clone(), bytes: file.bytes, sha256 })
+    Ok(Entry { path: file.path.clone(), bytes: file.bytes, sha256, etag: file.etag.clone() })
 }
 
 enum Cut {

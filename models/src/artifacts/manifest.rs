@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::remote::RemoteFile;
 use crate::digest::{self, Known};
 use crate::registry::inside;
 
@@ -21,6 +22,9 @@ pub struct Entry {
     pub bytes: u64,
     /// Its SHA-256 in lower-case hex.
     pub sha256: String,
+    /// What the store said its content was, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// What a cached folder holds.
@@ -57,6 +61,20 @@ impl Manifest {
         if manifest.format == FORMAT { Ok(manifest) } else { Err(format!("its format is {}", manifest.format)) }
     }
 
+    /// Whether the store still has what was downloaded, as far as its listing tells. A store that does not name contents
+    /// is believed for ten minutes after the download.
+    #[must_use]
+    pub fn is_current(&self, listed: &[RemoteFile]) -> bool {
+        const BELIEVED: Duration = Duration::from_secs(600);
+        let named = self.files.iter().all(|file| file.etag.is_some());
+        let same = |file: &Entry| {
+            let now = listed.iter().find(|now| now.path == file.path);
+            now.is_some_and(|now| now.bytes == file.bytes && (!named || now.etag == file.etag))
+        };
+        let young = self.fetched.elapsed().is_ok_and(|age| age < BELIEVED);
+        self.files.len() == listed.len() && self.files.iter().all(same) && (named || young)
+    }
+
     /// Hashes every file in `dir` and compares. It blocks for as long as reading them takes.
     ///
     /// # Errors
@@ -89,8 +107,10 @@ mod tests {
         std::fs::write(dir.path().join("sub/f"), "abc").expect("written");
         // FIPS 180-2, appendix B.1.
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned();
-        let manifest =
-            Manifest::new("s3://b/p", vec![Entry { path: "sub/f".into(), bytes: 3, sha256: sha256.clone() }]);
+        let manifest = Manifest::new(
+            "s3://b/p",
+            vec![Entry { path: "sub/f".into(), bytes: 3, sha256: sha256.clone(), etag: None }],
+        );
         let again = Manifest::parse(&serde_json::to_vec(&manifest).expect("JSON")).expect("the same");
         assert_eq!((&again, again.bytes()), (&manifest, 3));
         assert_eq!(manifest.verify(dir.path()), Ok([("sub/f".to_owned(), sha256)].into()));
@@ -101,6 +121,27 @@ mod tests {
         }
         std::fs::remove_file(dir.path().join("sub/f")).expect("removed");
         assert!(manifest.verify(dir.path()).expect_err("gone").contains("sub/f"));
+    }
+
+    #[test]
+    fn a_store_that_has_something_else_now_is_noticed() {
+        let entry = |etag: Option<&str>| Entry {
+            path: "f".into(),
+            bytes: 3,
+            sha256: String::new(),
+            etag: etag.map(str::to_owned),
+        };
+        let listed =
+            |bytes, etag: Option<&str>| [RemoteFile { path: "f".into(), bytes, etag: etag.map(str::to_owned) }];
+        let named = Manifest::new("s3://b/p", vec![entry(Some("1"))]);
+        assert!(named.is_current(&listed(3, Some("1"))));
+        assert!(!named.is_current(&listed(3, Some("2"))), "another content");
+        assert!(!named.is_current(&listed(4, Some("1"))), "another size");
+        assert!(!named.is_current(&[]), "gone");
+        let mut unnamed = Manifest::new("mlflow-artifacts:/p", vec![entry(None)]);
+        assert!(unnamed.is_current(&listed(3, None)));
+        unnamed.fetched = SystemTime::now() - Duration::from_secs(601);
+        assert!(!unnamed.is_current(&listed(3, None)), "nobody knows any more");
     }
 
     #[test]

@@ -115,6 +115,8 @@ pub struct Wanted<'w> {
     pub version: u64,
     /// What the registry listed.
     pub listed: &'w VersionListing,
+    /// Whether it was fetched before and could not be loaded: then the files may have been mended meanwhile.
+    pub again: bool,
     /// Is told of what is downloaded.
     pub progress: Arc<dyn Progress>,
 }

@@ -95,8 +95,8 @@ pub(super) fn settings(model: &Model, config: &Config, cores: usize) -> Settings
 /// Fetches and loads.
 pub(super) async fn run(job: Job, tools: Arc<Tools>, slots: Slots, lifecycle: Arc<Lifecycle>) -> Report {
     let Job { model, source, registry, order, settings } = job;
-    let Order { track, key, listed, download } = order;
-    let wanted = Wanted { model: &source, version: key.version, listed: &listed, progress: download };
+    let Order { track, key, listed, download, again } = order;
+    let wanted = Wanted { model: &source, version: key.version, listed: &listed, again, progress: download };
     let fetched = {
         // The semaphores are never closed.
         let _slot = slots.fetches.acquire().await;

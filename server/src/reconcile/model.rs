@@ -35,6 +35,8 @@ pub(super) struct Order {
     pub(super) key: Key,
     pub(super) listed: VersionListing,
     pub(super) download: Arc<Download>,
+    /// Whether it has failed before.
+    pub(super) again: bool,
 }
 
 /// One model's state.
@@ -132,7 +134,8 @@ impl ModelState {
                         let download = Download::new(&self.settings.name, key.version);
                         self.loading = Some((track, key, download.clone()));
                         metrics::set_state(&self.settings.name, key.version, "loading");
-                        return Some(Order { track, key, listed, download });
+                        let again = self.failures.contains_key(&key);
+                        return Some(Order { track, key, listed, download, again });
                     }
                 }
             }

@@ -17,6 +17,7 @@ fn add(cache: &Cache, key: &str, content: &[u8]) {
         path: "model.onnx".into(),
         bytes: content.len() as u64,
         sha256: digest::of_file(&path).expect("readable"),
+        etag: None,
     };
     cache.admit(staging, &Manifest::new("s3://b/p", vec![entry])).expect("admitted");
 }

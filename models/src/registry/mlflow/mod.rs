@@ -79,6 +79,9 @@ impl Mlflow {
     async fn bring(&self, wanted: Wanted<'_>) -> Result<Artifact, LoadError> {
         let key = key(wanted.model, wanted.version, wanted.listed.fingerprint);
         let listed = wanted.listed.tags.get(DIGEST_TAG).cloned();
+        if wanted.again {
+            self.drop_outdated(&wanted, &key).await?;
+        }
         if let Some(artifact) = self.cached(&key, listed.as_deref()).await? {
             return Ok(artifact);
         }
@@ -126,6 +129,20 @@ impl Mlflow {
             return Err(error);
         }
         Ok(opened)
+    }
+
+    /// Removes what could not be loaded if the store has something else by now: somebody has mended it.
+    async fn drop_outdated(&self, wanted: &Wanted<'_>, key: &str) -> Result<(), LoadError> {
+        let Some(manifest) = self.cache.manifest(key) else { return Ok(()) };
+        // A store that is away has not mended anything.
+        let Ok(remote) = self.locate(wanted.model, wanted.version).await else { return Ok(()) };
+        let Ok(listed) = remote.list().await else { return Ok(()) };
+        if !manifest.is_current(&listed) {
+            tracing::info!(key, "the store has other files than the cache by now: downloading again");
+            let (cache, own) = (self.cache.clone(), key.to_owned());
+            blocking(move || cache.remove(&own)).await.map_err(|error| self.unwritable(&error))?;
+        }
+        Ok(())
     }
 
     /// Where the version's files lie.
