@@ -1,3 +1,6 @@
+use std::time::{Duration, SystemTime};
+
+use super::evict::folders;
 use super::*;
 use crate::artifacts::manifest::Entry;
 use crate::digest;
