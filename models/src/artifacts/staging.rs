@@ -79,7 +79,15 @@ impl Staging {
     /// When the folder cannot be removed.
     pub fn abandon(self) -> io::Result<()> {
         fs::remove_dir_all(&self.dir)?;
-        fs::remove_file(&self.lock.0)
+        self.close()
+    }
+
+    /// Ends it after its folder has gone elsewhere.
+    pub(super) fn close(self) -> io::Result<()> {
+        let (path, lock) = self.lock;
+        fs::remove_file(path)?;
+        drop(lock);
+        Ok(())
     }
 }
 

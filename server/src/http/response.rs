@@ -23,6 +23,7 @@ pub const SERVED_HEADERS: [HeaderName; 3] = [
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A small answer of ours, ended by a line's end for people with curl.
+#[must_use]
 pub fn json_answer(status: StatusCode, body: &Value) -> Response {
     (status, [(CONTENT_TYPE, JSON)], format!("{body}\n")).into_response()
 }

@@ -108,7 +108,7 @@ impl Cache {
         fs::rename(&staging.dir, &entry)?;
         File::open(self.root.join("artifacts"))?.sync_all()?;
         fs::remove_file(entry.join(PLAN))?;
-        fs::remove_file(&staging.lock.0)
+        staging.close()
     }
 
     /// Removes an entry, whoever uses it: their open files stay readable.

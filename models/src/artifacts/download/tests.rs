@@ -26,7 +26,7 @@ impl Cutting {
 }
 
 impl Remote for Cutting {
-    fn uri(&self) -> &str {
+    fn uri(&self) -> &'static str {
         "test://folder"
     }
 

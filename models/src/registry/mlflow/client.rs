@@ -122,7 +122,7 @@ impl Client {
 
     /// Begins to read a file behind the artifact proxy; it may take as long as it moves.
     pub(super) async fn open_artifact(&self, path: &str) -> Result<Response, ClientError> {
-        let encoded: Vec<String> = path.split('/').map(|part| url_part(part)).collect();
+        let encoded: Vec<String> = path.split('/').map(url_part).collect();
         let url = self.url(&format!("api/2.0/mlflow-artifacts/artifacts/{}", encoded.join("/")), &[]);
         let request = self.authorized(self.http.get(url));
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;

@@ -37,7 +37,7 @@ impl Fetcher {
         if let Some(artifact) = self.cached(&key, listed.as_deref()).await? {
             return Ok(artifact);
         }
-        let version = get_version(&self.client, wanted.model, wanted.version).await.map_err(unavailable)?;
+        let version = get_version(&self.client, wanted.model, wanted.version).await?;
         let version = version.ok_or_else(|| LoadError::Download(format!("version {} is gone", wanted.version)))?;
         if let Some(failure) = version.failure() {
             return Err(LoadError::Download(format!("the registry says {failure}")));
@@ -100,8 +100,7 @@ impl Fetcher {
     /// Where the version's files lie.
     async fn locate(&self, model: &str, version: u64) -> Result<Box<dyn Remote>, LoadError> {
         let query = [("name", model), ("version", &version.to_string())];
-        let answer: DownloadUri =
-            self.client.read("model-versions/get-download-uri", &query).await.map_err(unavailable)?;
+        let answer: DownloadUri = self.client.read("model-versions/get-download-uri", &query).await?;
         let wrong = |error: String| LoadError::Download(format!("artifact {}: {error}", answer.artifact_uri));
         Ok(match uri::parse(&answer.artifact_uri).map_err(wrong)? {
             Place::Proxied(path) => Box::new(Proxied::new(self.client.clone(), path)),
@@ -161,6 +160,8 @@ impl Fetcher {
     }
 }
 
-fn unavailable(error: ClientError) -> LoadError {
-    LoadError::Download(error.to_string())
+impl From<ClientError> for LoadError {
+    fn from(error: ClientError) -> Self {
+        Self::Download(error.to_string())
+    }
 }

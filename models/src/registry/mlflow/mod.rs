@@ -48,7 +48,7 @@ impl Mlflow {
     }
 
     async fn poll(&self) -> Result<Listing, RegistryError> {
-        let Polled { mut listing, refused } = self.follower.lock().await.poll(&self.client).await.map_err(told)?;
+        let Polled { mut listing, refused } = self.follower.lock().await.poll(&self.client).await?;
         let memory = self.memory.clone();
         let kept = blocking(move || {
             let last = if refused.is_empty() { None } else { memory.recall() };
@@ -121,10 +121,12 @@ impl Registry for Mlflow {
     }
 
     fn write<'f>(&'f self, model: &'f str, change: &'f Change) -> BoxFuture<'f, Result<(), RegistryError>> {
-        Box::pin(async move { self.change(model, change).await.map_err(told) })
+        Box::pin(async move { Ok(self.change(model, change).await?) })
     }
 }
 
-fn told(error: ClientError) -> RegistryError {
-    RegistryError(error.to_string())
+impl From<ClientError> for RegistryError {
+    fn from(error: ClientError) -> Self {
+        Self(error.to_string())
+    }
 }
