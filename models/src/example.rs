@@ -19,23 +19,26 @@ pub struct Example {
 }
 
 impl Example {
-    /// Reads the first of `files` that is there, or makes an example of zeros where there is none.
+    /// Reads the first of `files` that is there and can be read as an example, or makes one of zeros where there is
+    /// none at all. MLflow writes the same example in two forms, of which either may be the plainer one.
     ///
     /// # Errors
-    /// When the example does not fit the signature.
+    /// When no example fits the signature: what is wrong with the first.
     pub fn load(files: &[PathBuf], signature: &Signature) -> Result<Self, LoadError> {
+        let mut wrong = None;
         for path in files {
             match std::fs::read(path) {
-                Ok(body) => {
-                    let inputs = parse(&body, signature)
-                        .map_err(|message| LoadError::WarmUp(format!("{}: {message}", path.display())))?;
-                    return Ok(Self { inputs, given: true });
-                }
+                Ok(body) => match parse(&body, signature) {
+                    Ok(inputs) => return Ok(Self { inputs, given: true }),
+                    Err(message) => {
+                        wrong.get_or_insert_with(|| LoadError::WarmUp(format!("{}: {message}", path.display())));
+                    }
+                },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(LoadError::Files(format!("{}: {error}", path.display()))),
             }
         }
-        Ok(Self { inputs: zeros(signature), given: false })
+        wrong.map_or_else(|| Ok(Self { inputs: zeros(signature), given: false }), Err)
     }
 }
 
@@ -142,6 +145,19 @@ mod tests {
         let tensors = parse(br#"{"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}"#, &two).expect("columns by name");
         assert_eq!(tensors.iter().map(Tensor::rows).collect::<Vec<_>>(), [2, 2]);
         assert!(parse(br#"{"columns": ["b", "a"], "data": [[1, 2]]}"#, &two).is_err());
+    }
+
+    #[test]
+    fn the_form_that_can_be_read_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let files = ["input_example.json", "serving_input_example.json"].map(|name| dir.path().join(name));
+        std::fs::write(&files[0], r#"{"odd": "form"}"#).expect("written");
+        let signature = signature(&[("x", 2)]);
+        let error = Example::load(&files, &signature).expect_err("odd").to_string();
+        assert!(error.contains("input_example.json: unknown field \"odd\""), "{error}");
+        std::fs::write(&files[1], r#"{"inputs": [[1, 2]]}"#).expect("written");
+        let example = Example::load(&files, &signature).expect("the other form");
+        assert!(example.given && example.inputs[0].shape() == [1, 2]);
     }
 
     #[test]
