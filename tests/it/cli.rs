@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 
 use crate::PERCH;
 
-fn perch(arguments: &[&str]) -> Ended {
+pub fn perch(arguments: &[&str]) -> Ended {
     run(&mut command(PERCH, arguments))
 }
 
 /// Runs `perch models …` over a folder.
-fn models(folder: &Models, action: &[&str], arguments: &[&str]) -> Ended {
+pub fn models(folder: &Models, action: &[&str], arguments: &[&str]) -> Ended {
     let folder = ["--models", folder.path().to_str().expect("UTF-8")];
     perch(&[&["models"], action, &folder, arguments].concat())
 }
 
-fn parsed(ended: &Ended) -> Value {
+pub fn parsed(ended: &Ended) -> Value {
     serde_json::from_str(&ended.stdout).map_err(|error| format!("{error}: {ended:?}")).expect("JSON")
 }
 
 #[track_caller]
-fn assert_ended(ended: &Ended, code: i32, pieces: &[&str]) {
+pub fn assert_ended(ended: &Ended, code: i32, pieces: &[&str]) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     for piece in pieces {
         assert!(ended.stdout.contains(piece) || ended.stderr.contains(piece), "{piece:?} is not in {ended:?}");
@@ -102,7 +102,7 @@ fn the_digest_is_of_what_is_loaded_and_of_nothing_else() {
     let version = folder.path().join("external/1");
     let digest = || perch(&["models", "digest", version.to_str().expect("UTF-8")]).stdout;
     let before = digest();
-    folder.write("external/1/MLmodel", b"run_id: 7");
+    folder.write("external/1/MLmodel", b"run_id: 7\nflavors: {onnx: {data: model.onnx}}");
     folder.write("external/1/input_example.json", b"{}");
     assert_eq!(digest(), before);
     folder.write("external/1/weights.bin", &[0; 20]);

@@ -2,11 +2,13 @@
 
 mod bad_input;
 mod cli;
+mod cli_models;
 mod faults;
 mod guarded;
 mod health;
 mod lifecycle;
 mod metrics;
+mod mlflow;
 mod predictions;
 mod property;
 mod registry;

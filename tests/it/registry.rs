@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const GOOD: &str = r#"{"instances": [[1, 1, 1, 1]]}"#;
 
 /// Rows of the real example that have a number from each version, with what each answers.
-fn questions(model: &str) -> Vec<Question> {
+pub fn questions(model: &str) -> Vec<Question> {
     let text = fs::read(root().join("examples/curve_forecaster/holdout.json")).expect("the example's holdout");
     let holdout: Value = serde_json::from_slice(&text).expect("JSON");
     let rows = holdout["features"].as_array().expect("rows");

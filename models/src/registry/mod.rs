@@ -62,6 +62,11 @@ pub trait Registry: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
+    /// Where the files of a version are before a fetch: a look at the disk at most.
+    fn whereabouts(&self, _model: &str, _version: u64, _listed: &VersionListing) -> Whereabouts {
+        Whereabouts::InPlace
+    }
+
     /// Brings the files of a version here, and finds in them what is to be loaded. The files are what the registry
     /// says they are: a digest that it names has been compared.
     fn fetch<'f>(&'f self, wanted: Wanted<'f>) -> BoxFuture<'f, Result<Artifact, LoadError>>;
@@ -104,6 +109,17 @@ pub struct VersionListing {
     pub stage: Option<String>,
     /// Its tags, as far as the listing has them.
     pub tags: BTreeMap<String, String>,
+}
+
+/// Where the files of a version are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// In the registry's own folder on this machine: a fetch copies nothing.
+    InPlace,
+    /// In the cache on this machine.
+    Cached,
+    /// Elsewhere: a fetch downloads them.
+    Away,
 }
 
 /// A version that is to be fetched.

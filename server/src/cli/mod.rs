@@ -43,7 +43,7 @@ struct Cli {
 enum Command {
     /// Serve models over HTTP.
     Serve(options::Options),
-    /// Look at the registry and change its aliases.
+    /// List, verify and pull models, and change which versions serve.
     Models(models::ModelsCommand),
     /// Check or print the configuration.
     Config(config::ConfigCommand),

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod fake;
 pub mod fault;
+pub mod health;
 pub mod json;
 pub mod load;
 pub mod metrics;
@@ -21,6 +22,7 @@ pub mod wait;
 
 pub use client::Client;
 pub use fault::FaultProxy;
+pub use health::Health;
 pub use models::Models;
 pub use process::PerchProcess;
 pub use registrar::{Registrar, Store};

@@ -1,15 +1,16 @@
-//! Clients that ask without a pause and check every answer, on threads of their own.
+//! Clients that ask, without a pause or steadily, and check every answer, on threads of their own.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::json::close;
-use crate::{Client, Reply};
+use crate::{Client, Reply, wait};
 
 /// A request, and the right predictions by version.
 pub struct Question {
@@ -56,8 +57,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sets `clients` to work.
+    /// Sets `clients` to work, each without a pause.
     pub fn start(address: SocketAddr, clients: usize, questions: Vec<Question>) -> Self {
+        Self::run(address, clients, Duration::ZERO, questions)
+    }
+
+    /// Sets `clients` to work that ask so often a second, all together. One that falls behind makes up for it.
+    pub fn paced(address: SocketAddr, clients: u32, per_second: u32, questions: Vec<Question>) -> Self {
+        Self::run(address, clients as usize, Duration::from_secs(1) * clients / per_second, questions)
+    }
+
+    fn run(address: SocketAddr, clients: usize, every: Duration, questions: Vec<Question>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicU64::new(0));
         let questions = Arc::new(questions);
@@ -66,7 +76,10 @@ impl Load {
             std::thread::spawn(move || {
                 let mut client = Client::new(address);
                 let mut tally = Tally::default();
+                let mut due = Instant::now();
                 for question in questions.iter().cycle().skip(number) {
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    due += every;
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
@@ -88,6 +101,12 @@ impl Load {
     /// Requests that have ended so far, one way or the other.
     pub fn count(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more requests have ended.
+    pub fn wait_more(&self, requests: u64) {
+        let before = self.count();
+        wait::until_true("more answers", || self.count() >= before + requests);
     }
 
     /// Ends the clients.

@@ -1,6 +1,6 @@
 //! The real binary as a process: its arguments, its log, its signals, its end.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 
 use crate::models::root;
-use crate::{Client, wait};
+use crate::{Client, Health, Reply, wait};
 
 /// A command of `perch` with an empty environment, apart from what finds programs and ONNX Runtime.
 pub fn command(binary: &str, arguments: &[&str]) -> Command {
@@ -96,9 +96,19 @@ impl PerchProcess {
         self.child.id()
     }
 
+    /// Gets a path on a new connection.
+    pub fn get(&self, path: &str) -> Reply {
+        self.client().get(path)
+    }
+
+    /// What it says of itself.
+    pub const fn health(&self) -> Health {
+        Health::of(self.address)
+    }
+
     /// Waits until it is ready.
     pub fn wait_ready(&self) {
-        wait::until_true("a ready server", || self.client().get("/health/ready").status == 200);
+        self.health().wait_ready();
     }
 
     /// Sends a signal, such as `TERM`.
@@ -128,11 +138,30 @@ impl PerchProcess {
 
     /// The most memory that it ever had resident, in bytes; Linux only.
     pub fn peak_memory(&self) -> Option<u64> {
-        let mut status = String::new();
-        let path = format!("/proc/{}/status", self.child.id());
-        std::fs::File::open(path).ok()?.read_to_string(&mut status).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it has resident, in bytes; Linux only.
+    pub fn resident_memory(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, key: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
+    }
+
+    /// Ends it at once, as the kernel does, or a power cut.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process is there");
+        self.wait();
+    }
+
+    /// Ends it in order.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        assert!(self.wait().success(), "{:?}", self.log());
     }
 }
 

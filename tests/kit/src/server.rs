@@ -13,8 +13,9 @@ use perch_server::layers::Spans;
 use serde_json::Value;
 
 use crate::models::Models;
-use crate::wait;
-use crate::{Client, Reply};
+use crate::{Client, Health, Reply};
+
+pub use crate::health::report;
 
 /// What makes tests fast, and may be set otherwise: free ports, a short poll, no delay before the end.
 const SETTINGS: [(&str, &str); 4] = [
@@ -119,6 +120,11 @@ impl TestServer {
         self.running().metrics_address()
     }
 
+    /// Where it serves /admin, when not with everything else.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.running().admin_address()
+    }
+
     /// The folder of models.
     pub fn path(&self) -> &Path {
         self.models.path()
@@ -139,35 +145,29 @@ impl TestServer {
         self.client().predict(body)
     }
 
+    /// What it says of itself.
+    pub fn health(&self) -> Health {
+        Health::of(self.address())
+    }
+
     /// Waits until it is ready.
     pub fn wait_ready(&self) {
-        wait::until_ok("a ready server", || {
-            let ready = self.get("/health/ready").status == 200;
-            if ready { Ok(()) } else { Err(self.get("/health/all").text().to_owned()) }
-        });
+        self.health().wait_ready();
     }
 
     /// What /health/all says of one model.
     pub fn model(&self, name: &str) -> Value {
-        let all = self.get("/health/all").ok();
-        let models = all["models"].as_array().expect("a list of models");
-        models.iter().find(|model| model["name"] == name).cloned().unwrap_or(Value::Null)
+        self.health().model(name)
     }
 
     /// Waits until `condition` holds for what /health/all says of a model, and gives it.
     pub fn wait_model(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        wait::until_ok(&format!("{name}: {what}"), || {
-            let model = self.model(name);
-            if condition(&model) { Ok(model) } else { Err(model.to_string()) }
-        })
+        self.health().wait_model(name, what, condition)
     }
 
     /// Waits until `version` of a model is ready on `track`.
     pub fn wait_serving(&self, name: &str, track: &str, version: u64) {
-        let version = version.to_string();
-        self.wait_model(name, &format!("version {version} is {track}"), |model| {
-            report(model, &version).is_some_and(|report| report["track"] == track && report["state"] == "ready")
-        });
+        self.health().wait_serving(name, track, version);
     }
 
     /// How the version that serves a model is run at present.
@@ -181,11 +181,6 @@ impl TestServer {
     pub fn stop(mut self) -> bool {
         self.running.take().is_some_and(Running::stop)
     }
-}
-
-/// The report of one version within a model of /health/all.
-pub fn report<'m>(model: &'m Value, version: &str) -> Option<&'m Value> {
-    model["versions"].as_array()?.iter().find(|report| report["version"] == version)
 }
 
 impl Drop for TestServer {

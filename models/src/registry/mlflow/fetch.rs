@@ -15,7 +15,7 @@ use crate::artifacts::remote::Remote;
 use crate::artifacts::staging::Staging;
 use crate::artifacts::uri::{self, Place};
 use crate::backend::LoadError;
-use crate::registry::{DIGEST_TAG, Wanted};
+use crate::registry::{DIGEST_TAG, VersionListing, Wanted, Whereabouts};
 
 /// While another process downloads the same artifact, this one looks so often whether it is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -28,6 +28,11 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
+    pub(super) fn whereabouts(&self, model: &str, version: u64, listed: &VersionListing) -> Whereabouts {
+        let cached = self.cache.manifest(&key(model, version, listed.fingerprint)).is_some();
+        if cached { Whereabouts::Cached } else { Whereabouts::Away }
+    }
+
     pub(super) async fn bring(&self, wanted: Wanted<'_>) -> Result<Artifact, LoadError> {
         let key = key(wanted.model, wanted.version, wanted.listed.fingerprint);
         let listed = wanted.listed.tags.get(DIGEST_TAG).cloned();

@@ -17,7 +17,9 @@ use self::client::{Client, ClientError};
 use self::fetch::Fetcher;
 use self::follow::{Follower, Polled};
 use self::memory::Memory;
-use super::{BoxFuture, Change, Listing, ModelListing, Recalled, Registry, RegistryError, Wanted};
+use super::{
+    BoxFuture, Change, Listing, ModelListing, Recalled, Registry, RegistryError, VersionListing, Wanted, Whereabouts,
+};
 use crate::artifact::Artifact;
 use crate::artifacts::cache::Cache;
 use crate::artifacts::download::blocking;
@@ -114,6 +116,10 @@ impl Registry for Mlflow {
 
     fn forget(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.follower.lock().await.forget() })
+    }
+
+    fn whereabouts(&self, model: &str, version: u64, listed: &VersionListing) -> Whereabouts {
+        self.fetcher.whereabouts(model, version, listed)
     }
 
     fn fetch<'f>(&'f self, wanted: Wanted<'f>) -> BoxFuture<'f, Result<Artifact, LoadError>> {
