@@ -10,10 +10,10 @@ export ORT_DISABLE_TELEMETRY := 1
 RUNTIME := $(CURDIR)/.perch/onnxruntime/cpu
 EXAMPLES := examples/curve_forecaster
 
-.PHONY: help build runtime services demo serve test test-rust test-python test-demo test-bench lint fmt bench bench-same micro property swap-soak deny clean
+.PHONY: help build runtime services demo demo-registry serve test test-rust test-python test-demo test-register test-bench lint fmt bench bench-same micro property swap-soak registry-soak deny clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 build: ## Build the server, optimised: target/release/perch.
 	cargo build --release --locked
@@ -27,11 +27,14 @@ services: ## Fetch MLflow and MinIO, which tests run: 1 GB, and 5 minutes the fi
 demo: build runtime ## Serve the example models on 127.0.0.1:8000, show what perch does, and stop.
 	scripts/demo --perch target/release/perch --listen 127.0.0.1:8000
 
+demo-registry: build runtime services ## Train, register in a real MLflow on MinIO, serve, promote and roll back, and stop.
+	scripts/demo-registry --perch target/release/perch --listen 127.0.0.1:8000
+
 serve: build runtime ## Serve a copy of the example models on 127.0.0.1:8000 until Ctrl-C.
 	mkdir -p target/serve && rm -rf target/serve/models && cp -a examples/models target/serve/models
 	target/release/perch serve --models target/serve/models
 
-test: test-rust test-python test-demo test-bench ## Run every test.
+test: test-rust test-python test-demo test-register test-bench ## Run every test.
 
 test-rust: runtime services ## Unit, property and integration tests.
 	cargo test --workspace --locked
@@ -44,6 +47,10 @@ test-python: ## The committed example models and fixtures are what their scripts
 test-demo: runtime ## The demo, against an unoptimised build.
 	cargo build --locked
 	scripts/demo --perch target/debug/perch --listen 127.0.0.1:0
+
+test-register: runtime services ## demo-registry, against an unoptimised build.
+	cargo build --locked
+	scripts/demo-registry --perch target/debug/perch --listen 127.0.0.1:0
 
 test-bench: runtime ## The benchmark's short form: that it runs, not how fast.
 	scripts/wrk
@@ -76,6 +83,9 @@ property: runtime ## A million random bodies against /predict (make test sends 1
 
 swap-soak: runtime ## 60 s of load with a version swapped every second (make test does 3 s).
 	PERCH_SWAP_SECONDS=60 cargo test --locked --release --test it swap
+
+registry-soak: runtime services ## 200 versions from MLflow in turn, and what memory they leave (make test does 40).
+	PERCH_REGISTRY_VERSIONS=200 cargo test --locked --release --test it mlflow::memory
 
 deny: ## Licences, sources and banned crates.
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -95,7 +95,7 @@ impl Fetcher {
         let Ok(remote) = self.locate(wanted.model, wanted.version).await else { return Ok(()) };
         let Ok(listed) = remote.list().await else { return Ok(()) };
         if !manifest.is_current(&listed) {
-            tracing::info!(key, "the store has other files than the cache by now: downloading again");
+            tracing::info!(key, "the store may have other files by now: downloading again");
             let (cache, own) = (self.cache.clone(), key.to_owned());
             blocking(move || cache.remove(&own)).await.map_err(|error| self.unwritable(&error))?;
         }
