@@ -139,9 +139,18 @@ impl Remote for Objects {
     }
 }
 
+/// Where the instance's role is asked for when there is nothing else.
+const INSTANCE_METADATA: &str = "169.254.169.254";
+
 fn failed(error: &object_store::Error) -> RemoteError {
     use object_store::Error;
     let text = flat(error);
+    if text.contains(INSTANCE_METADATA) {
+        return RemoteError::Transient(format!(
+            "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in the credentials file, or \
+             give the pod or instance a role ({text})"
+        ));
+    }
     match error {
         Error::Precondition { path, .. } => RemoteError::Changed(path.clone()),
         Error::NotFound { .. }

@@ -79,7 +79,10 @@ pub async fn all(State(health): State<Health>) -> Response {
     }
     let writes = health.writes.report();
     if writes.pending > 0 {
-        body["registry"]["writeBack"] = json!({"pending": writes.pending, "error": writes.error});
+        body["registry"]["writeBack"] = json!({"pending": writes.pending});
+        if let Some(error) = writes.error {
+            body["registry"]["writeBack"]["error"] = json!(error);
+        }
     }
     json_answer(StatusCode::OK, &body)
 }

@@ -146,7 +146,9 @@ impl ModelState {
     fn report_problem(&mut self, track: Track, problem: Option<Problem>) {
         let state = &mut self.tracks[track as usize];
         if state.problem != problem {
-            if let Some(problem) = &problem {
+            // A load that failed was told when it did.
+            let told = |problem: &&Problem| self.failures.values().any(|failure| failure.error == problem.message);
+            if let Some(problem) = problem.as_ref().filter(|problem| !told(problem)) {
                 tracing::warn!(model = self.settings.name, %track, "{}", problem.message);
             }
             state.problem = problem;

@@ -77,13 +77,13 @@ pub(super) fn is_wanted(selector: &Selector, model: &ModelListing, key: Key) -> 
 pub(super) fn step(view: &TrackView<'_>, model: &ModelListing, failures: &Failures, now: Instant) -> Step {
     let wanted = candidates(view.selector, model);
     if wanted.is_empty() {
+        let serving = view.loaded.map(|key| format!(", still serving version {}", key.version)).unwrap_or_default();
+        let stuck = |message: String| Step::Stuck(Problem { version: None, message: message + &serving });
         return match view {
             TrackView { optional: true, loaded: Some(_), .. } => Step::Drop,
             TrackView { optional: true, .. } => Step::Keep,
-            _ if model.versions.is_empty() => {
-                Step::Stuck(Problem { version: None, message: "it has no versions".into() })
-            }
-            _ => Step::Stuck(Problem { version: None, message: format!("no version carries the {}", view.selector) }),
+            _ if model.versions.is_empty() => stuck("it has no versions".to_owned()),
+            _ => stuck(format!("no version carries the {}", view.selector)),
         };
     }
     let mut problem = None;
@@ -192,7 +192,7 @@ mod tests {
         let Step::Stuck(problem) = stable(Some(key(1, 10)), None, &unaliased, &Failures::new()) else {
             panic!("stuck")
         };
-        assert_eq!(problem.message, "no version carries the alias stable");
+        assert_eq!(problem.message, "no version carries the alias stable, still serving version 1");
     }
 
     #[test]

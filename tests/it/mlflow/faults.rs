@@ -37,7 +37,7 @@ fn whatever_mlflow_answers_the_models_go_on_and_follow_afterwards() {
         ("stalls", Mode::Stall, "gave no answer"),
         ("is away", Mode::Refuse, "cannot be asked"),
         ("fails", Mode::answer(500, "text/plain", "Internal Server Error"), "500"),
-        ("is a login page", Mode::answer(200, "text/html", "<html>\n<title>Log in</title>"), "<title>Log in</title>"),
+        ("is a login page", Mode::answer(200, "text/html", "<html>\n<title>Log in</title>"), "Log in"),
         ("is empty", Mode::answer(200, "application/json", "{}"), "registered_model"),
         ("is cut", Mode::CutAfter(100), "cannot be asked"),
     ];

@@ -93,7 +93,7 @@ fn a_canary_is_loaded_until_its_alias_goes() {
     perch.health().wait_model(name, "no canary", |model| versions(model) == 1);
     registrar.delete_alias(name, "stable");
     let model = perch.health().wait_model(name, "told", |model| model["error"].is_string());
-    assert_eq!(model["error"], "no version carries the alias stable");
+    assert_eq!(model["error"], "no version carries the alias stable, still serving version 1");
     assert_eq!(answers(&perch, name), "1", "nothing takes away what works");
 }
 

@@ -224,9 +224,11 @@ fn url_part(part: &str) -> String {
     utf8_percent_encode(part, SET).to_string()
 }
 
-/// The start of a body on one line.
+/// The start of a body on one line; of a page its title.
 fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT)]);
+    let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    let text = title.map_or(&*text, |(title, _)| title);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = line.chars().take(EXCERPT).collect();
     if short.len() < line.len() { format!("{short}…") } else { short }
@@ -268,7 +270,8 @@ mod tests {
             client("http://h").parse::<ErrorBody>("get", b"<html>\n<title>Login</title>").err().expect("no JSON");
         let text = error.to_string();
         assert!(text.starts_with("http://h answers get with what is not MLflow's JSON"), "{text}");
-        assert!(text.ends_with("<html> <title>Login</title>"), "{text}");
+        assert!(text.ends_with(": Login"), "{text}");
+        assert_eq!(excerpt(b"<p>no\n title"), "<p>no title");
         assert_eq!(excerpt(&[b'x'; 5000]).chars().count(), EXCERPT + 1);
     }
 }

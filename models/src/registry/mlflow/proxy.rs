@@ -73,6 +73,9 @@ impl Remote for Proxied {
 
 fn failed(error: ClientError) -> RemoteError {
     match error {
+        ClientError::Transient(message) if message.contains("500 Internal") => {
+            RemoteError::Transient(format!("{message} (MLflow answers so when its own store of artifacts is away)"))
+        }
         ClientError::Transient(message) | ClientError::Strange(message) => RemoteError::Transient(message),
         ClientError::Refused { message, .. } => RemoteError::Permanent(message),
     }

@@ -118,7 +118,7 @@ impl Row {
         let mut parts = Vec::new();
         parts.extend(self.cached.then(|| "cached".to_owned()));
         match (&self.state, &self.state_error) {
-            (Some(state), Some(error)) => parts.push(format!("{state}: {error}")),
+            (Some(state), Some(error)) => parts.push(format!("{state}: {}", in_short(error))),
             (Some(state), None) => parts.push(state.clone()),
             (None, _) => {}
         }
@@ -144,6 +144,15 @@ fn table(rows: Vec<Row>) -> String {
     table.render()
 }
 
+/// As much of a reason as leaves the table a table; --output json has all of it.
+fn in_short(error: &str) -> String {
+    const CHARACTERS: usize = 60;
+    if error.chars().count() <= CHARACTERS {
+        return error.to_owned();
+    }
+    error.chars().take(CHARACTERS - 1).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +175,7 @@ mod tests {
         assert_eq!(row(Ok(None), Some("ready"), None, true).state(), "cached, ready");
         assert_eq!(row(Ok(None), Some("failed"), Some("no graph"), false).state(), "failed: no graph");
         assert_eq!(row(Err("gone".into()), Some("ready"), None, false).state(), "error: gone");
+        assert_eq!(in_short(&"x".repeat(1000)).chars().count(), 60);
         let json = row(Ok(None), Some("failed"), Some("no graph"), false).to_json();
         assert_eq!((&json["digest"], &json["stateError"]), (&Value::Null, &json!("no graph")));
         assert_eq!(row(Err("gone".into()), None, None, false).to_json()["error"], "gone");
