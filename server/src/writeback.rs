@@ -64,6 +64,14 @@ impl WriteBack {
         self.0.changed.notify_one();
     }
 
+    /// What this process made of a tag last, if anything: a listing may be older than that.
+    #[must_use]
+    pub fn last(&self, feed: usize, model: &str, version: u64, key: &str) -> Option<String> {
+        let place = (feed, model.to_owned(), version, key.to_owned());
+        let state = self.0.state.lock();
+        state.pending.get(&place).or_else(|| state.written.get(&place)).cloned()
+    }
+
     /// What the registry has not taken yet.
     #[must_use]
     pub fn report(&self) -> Report {
@@ -171,6 +179,8 @@ mod tests {
         writes.set_tag(0, "m", 1, "perch.error", &"x".repeat(10_000));
         assert!(!writes.write_all(&registries).await);
         assert_eq!(writes.report(), Report { pending: 2, error: Some("403".into()) });
+        assert_eq!(writes.last(0, "m", 1, "perch.state").as_deref(), Some("ready"));
+        assert_eq!(writes.last(0, "m", 2, "perch.state"), None);
         *registry.refuse.lock() = false;
         assert!(writes.write_all(&registries).await);
         assert_eq!(writes.report(), Report::default());

@@ -109,5 +109,10 @@ impl Loader for OnnxLoader {
         unsafe {
             libc::malloc_trim(0);
         }
+        // The binary's own allocator keeps what ended threads had: loading 200 versions in turn left 12 MB behind.
+        #[expect(unsafe_code, reason = "mi_collect has no preconditions and may be called from any thread")]
+        unsafe {
+            libmimalloc_sys::mi_collect(true);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Artifacts in object stores and folders, by the crate `object_store`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,19 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, Certificate, ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig};
 
+use parking_lot::Mutex;
+
 use super::credentials::FileCredentials;
 use super::remote::{Reading, Remote, RemoteError, RemoteFile};
 use super::uri::Store;
 use crate::registry::BoxFuture;
+
+/// Object stores that were opened: each has a client with connections and certificates of its own.
+#[derive(Default)]
+pub struct Stores {
+    options: Options,
+    opened: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+}
 
 /// How object stores are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,30 +42,53 @@ pub struct Objects {
     prefix: object_store::path::Path,
 }
 
-impl Objects {
+impl Stores {
+    /// Stores that are reached so. None is opened yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options, opened: Mutex::default() }
+    }
+
     /// A folder in a bucket. Credentials come from the environment, for S3 from the shared credentials file too, and
     /// from the instance's or the pod's role.
     ///
     /// # Errors
     /// When the environment's settings contradict each other.
-    pub fn bucket(uri: &str, store: Store, bucket: &str, prefix: &str, options: &Options) -> Result<Self, String> {
-        let invalid = |error: object_store::Error| error.to_string();
-        let client = client(options)?;
-        let store: Arc<dyn ObjectStore> = match store {
-            Store::S3 => Arc::new(s3(bucket, options, client).build().map_err(invalid)?),
-            Store::Google => {
-                let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
-                Arc::new(builder.with_client_options(client).with_retry(retry()).build().map_err(invalid)?)
-            }
-            Store::Azure => {
-                let builder = MicrosoftAzureBuilder::from_env().with_url(uri);
-                Arc::new(builder.with_client_options(client).with_retry(retry()).build().map_err(invalid)?)
+    pub fn folder(&self, uri: &str, store: Store, bucket: &str, prefix: &str) -> Result<Objects, String> {
+        let prefix = object_store::path::Path::parse(prefix).map_err(|error| error.to_string())?;
+        // Azure's account is part of the authority, too.
+        let authority = uri.split('/').nth(2).unwrap_or(bucket);
+        // A credentials file may come later than we do.
+        let key = format!("{store:?} {authority} {}", FileCredentials::from_env().is_some());
+        let mut opened = self.opened.lock();
+        let store = match opened.get(&key) {
+            Some(opened) => opened.clone(),
+            None => {
+                let new = open(uri, store, bucket, &self.options)?;
+                opened.entry(key).or_insert(new).clone()
             }
         };
-        let prefix = object_store::path::Path::parse(prefix).map_err(|error| error.to_string())?;
-        Ok(Self { uri: uri.to_owned(), store, prefix })
+        Ok(Objects { uri: uri.to_owned(), store, prefix })
     }
+}
 
+fn open(uri: &str, store: Store, bucket: &str, options: &Options) -> Result<Arc<dyn ObjectStore>, String> {
+    let invalid = |error: object_store::Error| error.to_string();
+    let client = client(options)?;
+    Ok(match store {
+        Store::S3 => Arc::new(s3(bucket, options, client).build().map_err(invalid)?),
+        Store::Google => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+            Arc::new(builder.with_client_options(client).with_retry(retry()).build().map_err(invalid)?)
+        }
+        Store::Azure => {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(uri);
+            Arc::new(builder.with_client_options(client).with_retry(retry()).build().map_err(invalid)?)
+        }
+    })
+}
+
+impl Objects {
     /// A folder of this machine.
     ///
     /// # Errors

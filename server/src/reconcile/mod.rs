@@ -331,8 +331,9 @@ fn write_back(tools: &Tools, state: &ModelState, report: &Report) {
     let (feed, source) = tools.registries.of(&state.settings);
     let version = report.key.version;
     let Some(listed) = state.tags(version).filter(|_| tools.registries.get(feed).tagged) else { return };
+    let known = |key: &str| tools.writes.last(feed, source, version, key).or_else(|| listed.get(key).cloned());
     let set = |key: &str, value: &str| {
-        if listed.get(key).map_or("", String::as_str) != value {
+        if known(key).unwrap_or_default() != value {
             tools.writes.set_tag(feed, source, version, key, value);
         }
     };
@@ -340,7 +341,7 @@ fn write_back(tools: &Tools, state: &ModelState, report: &Report) {
         Ok(loaded) => {
             set(STATE_TAG, "ready");
             set(ERROR_TAG, "");
-            if tools.registries.get(feed).registry.versions_never_change() && !listed.contains_key(DIGEST_TAG) {
+            if tools.registries.get(feed).registry.versions_never_change() && known(DIGEST_TAG).is_none() {
                 set(DIGEST_TAG, loaded.runtime.digest());
             }
         }

@@ -10,7 +10,7 @@ use crate::artifact::Artifact;
 use crate::artifacts::cache::{Cache, Found, key};
 use crate::artifacts::download::{DownloadError, blocking, download, list};
 use crate::artifacts::manifest::Manifest;
-use crate::artifacts::objects::{self, Objects};
+use crate::artifacts::objects::{Objects, Stores};
 use crate::artifacts::remote::Remote;
 use crate::artifacts::staging::Staging;
 use crate::artifacts::uri::{self, Place};
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub(super) struct Fetcher {
     pub(super) client: Client,
     pub(super) cache: Cache,
-    pub(super) objects: objects::Options,
+    pub(super) stores: Stores,
 }
 
 impl Fetcher {
@@ -111,7 +111,7 @@ impl Fetcher {
             Place::Proxied(path) => Box::new(Proxied::new(self.client.clone(), path)),
             Place::Folder(path) => Box::new(Objects::folder(&path).map_err(wrong)?),
             Place::Bucket { uri, store, bucket, prefix } => {
-                Box::new(Objects::bucket(&uri, store, &bucket, &prefix, &self.objects).map_err(wrong)?)
+                Box::new(self.stores.folder(&uri, store, &bucket, &prefix).map_err(wrong)?)
             }
         })
     }

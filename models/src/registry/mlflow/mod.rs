@@ -23,7 +23,7 @@ use super::{
 use crate::artifact::Artifact;
 use crate::artifacts::cache::Cache;
 use crate::artifacts::download::blocking;
-use crate::artifacts::objects;
+use crate::artifacts::objects::{self, Stores};
 use crate::backend::LoadError;
 
 pub use client::Options;
@@ -45,7 +45,7 @@ impl Mlflow {
     pub fn new(options: Options, follow: Follow, cache: Cache, objects: objects::Options) -> Result<Self, String> {
         let client = Client::new(options)?;
         let memory = Memory::new(&cache.root().join("registry"), &format!("{}\n{follow:?}", client.address()));
-        let fetcher = Fetcher { client: client.clone(), cache, objects };
+        let fetcher = Fetcher { client: client.clone(), cache, stores: Stores::new(objects) };
         Ok(Self { client, follower: Mutex::new(Follower::new(follow)), memory: Arc::new(memory), fetcher })
     }
 
@@ -60,7 +60,8 @@ impl Mlflow {
                     *model = ModelListing { error: model.error.take(), ..known.clone() };
                 }
             }
-            let kept = memory.remember(&listing);
+            // Nothing at all may be the answer of something that is no MLflow: it is no reason to forget.
+            let kept = if listing.is_empty() { Ok(()) } else { memory.remember(&listing) };
             Ok((listing, kept))
         });
         let (listing, kept) = kept.await.map_err(|error| RegistryError(error.to_string()))?;
