@@ -1,6 +1,8 @@
 //! Pure decisions of a rollout: no clock, no I/O, no async. `now` is an argument wherever it matters.
 
+pub mod judge;
 mod num;
+pub mod policy;
 pub mod split;
 pub mod track;
 pub mod weight;

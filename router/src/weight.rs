@@ -84,7 +84,7 @@ impl fmt::Display for Weight {
 
 impl fmt::Display for BadWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected a weight in percent from 0 to 100 with at most two decimals, found {}", self.0)
+        write!(f, "expected a weight in percent from 0 to 100 with at most two decimals, got {}", self.0)
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
         assert!(Weight::from_ten_thousandths(10_001).is_err());
         assert_eq!(
             "101".parse::<Weight>().unwrap_err().to_string(),
-            "expected a weight in percent from 0 to 100 with at most two decimals, found \"101\""
+            "expected a weight in percent from 0 to 100 with at most two decimals, got \"101\""
         );
     }
 
