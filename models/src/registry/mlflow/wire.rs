@@ -1,8 +1,8 @@
 //! What MLflow's REST API answers, as far as perch reads it.
 //!
-//! Source: MLflow REST API reference; seen on 3.17.2. Differences of 2.x: before 2.3 there are no `aliases`; an artifact
-//! URI is `…/RUN_ID/artifacts/PATH` instead of `…/models/m-ID/artifacts`; stages are not deprecated. Numbers of versions
-//! are strings in both. Empty lists are left out in both.
+//! Source: MLflow REST API reference; seen on 3.17.2 and 2.22.0. In 2.x `source` is where the artifact lies
+//! (`mlflow-artifacts:/0/RUN_ID/artifacts/PATH`), in 3.x it is `models:/m-ID`; `get-download-uri` answers with a place in
+//! both. Before 2.3 there are no `aliases`. Numbers of versions are strings and empty lists are left out in both.
 
 use std::collections::BTreeMap;
 
