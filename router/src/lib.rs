@@ -1,8 +1,11 @@
 //! Pure decisions of a rollout: no clock, no I/O, no async. `now` is an argument wherever it matters.
 
+pub mod evidence;
 pub mod judge;
 mod num;
 pub mod policy;
+pub mod rollout;
+pub mod sketch;
 pub mod split;
 pub mod track;
 pub mod weight;

@@ -141,7 +141,11 @@ impl Chain {
         }
         self.mixture.credit(ticket.class.weight(), known, fraction, ticket.epochs == self.mixture.epochs);
         ticket.fraction = fraction;
-        self.mixture.open(now);
+        // Nothing in flight may share the side of those that will be younger: a thread that was held up between reading
+        // the number of epochs and counting would be credited to an epoch that it did not debit.
+        if counts.in_flight(side(self.mixture.epochs + 1)) == 0 {
+            self.mixture.open(now);
+        }
     }
 
     /// Executions with bad rows so far.

@@ -3,7 +3,7 @@
 use super::MOST_ROWS;
 
 /// Every pair of a batch's counted rows and the largest so far: 32 * 33 / 2.
-const CLASSES: usize = (MOST_ROWS as usize * (MOST_ROWS as usize + 1)) / 2;
+pub(super) const CLASSES: usize = (MOST_ROWS as usize * (MOST_ROWS as usize + 1)) / 2;
 
 /// What one execution weighs: its rows of the largest so far, both at most 32. Equal classes weigh the same for ever,
 /// whichever thread or replica counted them, although the largest grows.
@@ -41,9 +41,7 @@ impl Class {
 /// Kept apart by whether the number of epochs at their dispatch was even or odd: those dispatched before and after the
 /// pending epoch opened. All numbers only grow, so shards may be read one after the other.
 ///
-/// Over threads, a shard is a table of relaxed atomics with the same meaning, read into a `Debits` when something bad
-/// ends or on the tick. Any order of increments and reads is valid (see [`super::Chain`]), if only `ended` is
-/// incremented with release, read with acquire, and read before `dispatched` over all shards.
+/// [`super::Shard`] is the same for a thread that others read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Debits {
     pub(super) dispatched: [Vec<u64>; 2],

@@ -18,6 +18,7 @@ mod gate;
 mod limit;
 mod mixture;
 mod relative;
+mod shard;
 mod threshold;
 mod verdict;
 
@@ -27,6 +28,7 @@ pub use debits::{Class, Debits};
 pub use gate::{Gate, InOrder};
 pub use limit::{BadLimit, Limit, latency_limit};
 pub use relative::{BadRatio, Relative};
+pub use shard::{Shard, Shared};
 pub use threshold::Threshold;
 pub use verdict::{Verdict, threshold};
 

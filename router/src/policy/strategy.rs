@@ -129,7 +129,8 @@ impl Default for Promote {
 }
 
 /// What the state machine goes by: a strategy as steps.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// In this order; the last is a promotion.
     pub steps: Vec<Step>,
