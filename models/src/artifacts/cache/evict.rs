@@ -45,16 +45,8 @@ impl Cache {
         Ok(self.evict(key, |_| true)? < before)
     }
 
-    /// Bytes of all entries and downloads.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn bytes(&self) -> io::Result<u64> {
-        self.evict("", |_| false)
-    }
-
     /// Removes unused entries while `too_much` says so; gives the bytes that are left, those of `key` not counted.
-    fn evict(&self, key: &str, too_much: impl Fn(u64) -> bool) -> io::Result<u64> {
+    pub(super) fn evict(&self, key: &str, too_much: impl Fn(u64) -> bool) -> io::Result<u64> {
         let _turn = self.take_turn()?;
         self.sweep()?;
         let mut held = self.downloads(key)?;
