@@ -107,7 +107,9 @@ pub async fn download(
     for (path, file) in &files[..described] {
         let local = staging.files().join(path);
         entries.push(one(remote, file, local.clone(), progress).await?);
-        let text = std::fs::read(&local).map_err(|error| DownloadError::Disk { path: local, error })?;
+        let path = local.clone();
+        let text = blocking(move || std::fs::read(path)).await;
+        let text = text.map_err(|error| DownloadError::Disk { path: local, error })?;
         Layout::parse(&text)?;
     }
     let mut rest = Vec::new();

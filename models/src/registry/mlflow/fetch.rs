@@ -1,5 +1,6 @@
 //! Brings a version's files here: from the cache, or from where MLflow says that they lie.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::client::{Client, ClientError};
@@ -11,7 +12,7 @@ use crate::artifacts::cache::{Cache, Found, key};
 use crate::artifacts::download::{DownloadError, blocking, download, list};
 use crate::artifacts::manifest::Manifest;
 use crate::artifacts::objects::{Objects, Stores};
-use crate::artifacts::remote::Remote;
+use crate::artifacts::remote::{Remote, RemoteFile};
 use crate::artifacts::staging::Staging;
 use crate::artifacts::uri::{self, Place};
 use crate::backend::LoadError;
@@ -49,24 +50,37 @@ impl Fetcher {
         }
         let expected = version.tags().remove(DIGEST_TAG);
         let remote = self.locate(wanted.model, wanted.version).await?;
+        let staging = self.take_turn(&key).await?;
+        // Another process may have ended its download before it was our turn.
+        match self.cached(&key, expected.as_deref()).await {
+            Ok(None) => {}
+            Ok(Some(artifact)) => {
+                self.abandon(staging).await?;
+                return Ok(artifact);
+            }
+            Err(error) => {
+                self.abandon(staging).await?;
+                return Err(error);
+            }
+        }
+        self.download(remote.as_ref(), staging, &key, &wanted).await?;
+        let found = self.cached(&key, expected.as_deref()).await?;
+        found.ok_or_else(|| LoadError::Download("what was downloaded is not what is on the disk".into()))
+    }
+
+    /// The download of `key`, once no other process is at it.
+    async fn take_turn(&self, key: &str) -> Result<Staging, LoadError> {
         let mut waited = false;
-        let staging = loop {
-            let (cache, own) = (self.cache.clone(), key.clone());
+        loop {
+            let (cache, own) = (self.cache.clone(), key.to_owned());
             if let Some(staging) = blocking(move || cache.stage(&own)).await.map_err(|error| self.unwritable(&error))? {
-                break staging;
+                return Ok(staging);
             }
             if !std::mem::replace(&mut waited, true) {
                 tracing::info!(key, "another process is downloading it, waiting");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
-            // It may have been another process's download that ended.
-            if let Some(artifact) = self.cached(&key, expected.as_deref()).await? {
-                return Ok(artifact);
-            }
-        };
-        self.download(remote.as_ref(), staging, &key, &wanted).await?;
-        let found = self.cached(&key, expected.as_deref()).await?;
-        found.ok_or_else(|| LoadError::Download("what was downloaded is not what is on the disk".into()))
+        }
     }
 
     /// What the cache has, compared with its own hashes and with the registry's digest; what differs from the latter is
@@ -90,7 +104,9 @@ impl Fetcher {
 
     /// Removes what could not be loaded if the store has something else by now: somebody has mended it.
     async fn drop_outdated(&self, wanted: &Wanted<'_>, key: &str) -> Result<(), LoadError> {
-        let Some(manifest) = self.cache.manifest(key) else { return Ok(()) };
+        let (cache, own) = (self.cache.clone(), key.to_owned());
+        let manifest = blocking(move || Ok(cache.manifest(&own))).await.map_err(|error| self.unwritable(&error))?;
+        let Some(manifest) = manifest else { return Ok(()) };
         // A store that is away has not mended anything.
         let Ok(remote) = self.locate(wanted.model, wanted.version).await else { return Ok(()) };
         let Ok(listed) = remote.list().await else { return Ok(()) };
@@ -130,10 +146,10 @@ impl Fetcher {
         let files = list(remote).await.map_err(failed)?;
         let bytes = files.iter().map(|(_, file)| file.bytes).sum();
         let unwritable = |error: std::io::Error| self.unwritable(&error);
-        let present = staging.resume(&files).map_err(unwritable)?;
+        let (mut staging, mut files, mut present) = resume(staging, files).await.map_err(unwritable)?;
         let (cache, own) = (self.cache.clone(), key.to_owned());
         if let Err(error) = blocking(move || cache.make_room(&own, bytes)).await {
-            blocking(move || staging.abandon()).await.map_err(unwritable)?;
+            self.abandon(staging).await?;
             return Err(LoadError::Download(error.to_string()));
         }
         let progress = wanted.progress.as_ref();
@@ -141,7 +157,7 @@ impl Fetcher {
         if result.as_ref().is_err_and(DownloadError::is_full) {
             let (cache, own) = (self.cache.clone(), key.to_owned());
             if blocking(move || cache.free_disk(&own)).await.map_err(unwritable)? {
-                let present = staging.resume(&files).map_err(unwritable)?;
+                (staging, files, present) = resume(staging, files).await.map_err(unwritable)?;
                 result = download(remote, &files, &staging, present, progress).await;
             }
         }
@@ -150,7 +166,7 @@ impl Fetcher {
             Err(error) => {
                 if error.is_full() || matches!(error, DownloadError::Unusable(_)) {
                     // Others need the room, and nobody will go on with it.
-                    blocking(move || staging.abandon()).await.map_err(unwritable)?;
+                    self.abandon(staging).await?;
                 }
                 return Err(failed(error));
             }
@@ -160,9 +176,21 @@ impl Fetcher {
         blocking(move || cache.admit(staging, &manifest)).await.map_err(unwritable)
     }
 
+    async fn abandon(&self, staging: Staging) -> Result<(), LoadError> {
+        blocking(move || staging.abandon()).await.map_err(|error| self.unwritable(&error))
+    }
+
     fn unwritable(&self, error: &std::io::Error) -> LoadError {
         LoadError::Download(format!("the cache {}: {error}", self.cache.root().display()))
     }
+}
+
+type Files = Vec<(PathBuf, RemoteFile)>;
+
+/// Keeps of an earlier attempt what belongs to these files, where it may block; gives how many bytes that is, too.
+async fn resume(staging: Staging, files: Files) -> std::io::Result<(Staging, Files, u64)> {
+    let resumed = move || staging.resume(&files).map(|present| (staging, files, present));
+    blocking(resumed).await
 }
 
 impl From<ClientError> for LoadError {
