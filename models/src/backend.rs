@@ -5,30 +5,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::agreement::Disagreement;
 use crate::signature::Signature;
 use crate::tensor::{Column, Tensor};
 
-/// Where a model computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Device {
-    /// A CUDA device where the runtime library has that provider and finds one, the CPU otherwise.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// This CUDA device; a model that cannot use it fails to load.
-    Cuda(u32),
-}
-
-impl std::fmt::Display for Device {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(id) => write!(f, "cuda:{id}"),
-        }
-    }
-}
+pub use crate::device::{Device, Precision};
 
 /// How one session is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +18,20 @@ pub struct SessionOptions {
     pub graph: PathBuf,
     /// Where it computes.
     pub device: Device,
+    /// In which precision.
+    pub precision: Precision,
     /// Threads of one run.
     pub threads: usize,
+    /// The most bytes of the device's memory that the session takes for tensors; none: as many as it needs. CUDA only.
+    pub memory_limit: Option<usize>,
+}
+
+impl SessionOptions {
+    /// Whether its answers have to be compared with those of the CPU in fp32 before it serves.
+    #[must_use]
+    pub fn must_agree(&self) -> bool {
+        self.device != Device::Cpu || self.precision != Precision::Fp32
+    }
 }
 
 /// Why a model cannot be opened.
@@ -75,6 +68,9 @@ pub enum LoadError {
     /// It loads, but the warm-up run fails.
     #[error("warm-up failed: {0}")]
     WarmUp(String),
+    /// It runs, but does not answer what the CPU answers.
+    #[error(transparent)]
+    Disagrees(#[from] Disagreement),
 }
 
 /// Why a run gave no outputs.
@@ -86,6 +82,9 @@ pub enum RunError {
     /// The model failed.
     #[error("{0}")]
     Failed(String),
+    /// It answered in a shape that it does not declare.
+    #[error("{0}")]
+    InvalidOutput(String),
     /// It was ended by its [`Terminator`].
     #[error("the run was terminated at its deadline")]
     Terminated,
@@ -111,6 +110,15 @@ pub trait Backend: Send {
 
 /// Opens models.
 pub trait Loader: Send + Sync {
+    /// What `wanted` comes to with this library on this machine: never [`Device::Auto`], and the same for as long as the
+    /// process lives. The first time it may take seconds.
+    ///
+    /// # Errors
+    /// When the device was asked for by name and cannot be used.
+    fn resolve(&self, wanted: Device) -> Result<Device, LoadError> {
+        Ok(if wanted == Device::Auto { Device::Cpu } else { wanted })
+    }
+
     /// Opens one copy. It blocks for as long as that takes.
     fn open(&self, options: &SessionOptions) -> Result<Box<dyn Backend>, LoadError>;
     /// Gives memory that dropped copies left behind back to the system.

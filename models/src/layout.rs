@@ -21,15 +21,29 @@ pub const MLMODEL: &str = "MLmodel";
 const MAX_MLMODEL: usize = 4 << 20;
 /// Examples, the better one first, as MLflow writes them.
 const EXAMPLES: [&str; 2] = ["input_example.json", "serving_input_example.json"];
-/// What an embedding model or a text classifier is read from beside its graph: the tokenizer's and
-/// sentence-transformers' files.
-const TEXT_FILES: [&str; 7] = [
-    "tokenizer.json",
+/// What splits texts; a folder that has it holds a text model.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// Where sentence-transformers lists what follows the transformer.
+pub const MODULES: &str = "modules.json";
+/// Where the pooling is described when there is no `modules.json`: some exports keep only this.
+pub(crate) const LONE_POOLING: &str = "1_Pooling/config.json";
+/// Where sentence-transformers writes how much a text model takes; once there was a name for each architecture.
+pub(crate) const SENTENCE_CONFIGS: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+/// What else an embedding model or a text classifier is read from beside its graph.
+const TEXT_FILES: [&str; 6] = [
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "config.json",
-    "modules.json",
-    "sentence_bert_config.json",
+    MODULES,
     "config_sentence_transformers.json",
 ];
 
@@ -126,28 +140,54 @@ impl Layout {
 /// # Errors
 /// When `modules.json` is broken.
 pub fn text_files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    if !dir.join(TEXT_FILES[0]).is_file() {
+    if !dir.join(TOKENIZER).is_file() {
         return Ok(Vec::new());
     }
-    let mut files: Vec<PathBuf> = TEXT_FILES.map(PathBuf::from).into();
-    files.extend(module_files(dir)?);
+    let mut files: Vec<PathBuf> = TEXT_FILES.into_iter().chain(SENTENCE_CONFIGS).map(PathBuf::from).collect();
+    match modules(dir)? {
+        Some(modules) => {
+            files.extend(modules.into_iter().filter_map(|module| Some(module.folder?.join("config.json"))));
+        }
+        None => files.push(LONE_POOLING.into()),
+    }
     files.retain(|file| dir.join(file).is_file());
     Ok(files)
 }
 
-/// `N_Pooling/config.json` and its like, as `modules.json` names their folders.
-fn module_files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+/// One step of a sentence-transformers model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Module {
+    /// Its class in Python, with the path of its package.
+    pub(crate) class: String,
+    /// Its folder; none where that is the model's own.
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// What `modules.json` lists; none where there is no such file.
+///
+/// # Errors
+/// When it is broken, or names a folder outside of `dir`.
+pub(crate) fn modules(dir: &Path) -> Result<Option<Vec<Module>>, LoadError> {
     #[derive(Deserialize)]
-    struct Module {
+    struct Listed {
         #[serde(default)]
         path: String,
+        #[serde(default, rename = "type")]
+        class: String,
     }
-    let path = dir.join("modules.json");
+    let path = dir.join(MODULES);
     let broken = |message: String| LoadError::Files(format!("{}: {message}", path.display()));
-    let Ok(text) = std::fs::read(&path) else { return Ok(Vec::new()) };
-    let modules: Vec<Module> = serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-    let named = modules.into_iter().filter(|module| !module.path.is_empty());
-    named.map(|module| inside(&module.path).map(|folder| folder.join("config.json")).map_err(broken)).collect()
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(broken(error.to_string())),
+    };
+    let listed: Vec<Listed> = serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+    let module = |Listed { path, class }: Listed| {
+        let folder = if path.is_empty() { None } else { Some(inside(&path).map_err(broken)?) };
+        Ok(Module { class, folder })
+    };
+    listed.into_iter().map(module).collect::<Result<_, _>>().map(Some)
 }
 
 /// YAML errors go on with an excerpt of the file.
@@ -196,16 +236,24 @@ mod tests {
     #[test]
     fn text_files_are_those_that_are_there() {
         let dir = tempfile::tempdir().expect("a folder");
-        std::fs::write(dir.path().join("config.json"), "{}").expect("written");
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+        write("config.json", "{}");
         assert_eq!(text_files(dir.path()), Ok(vec![]), "no tokenizer");
-        std::fs::write(dir.path().join("tokenizer.json"), "{}").expect("written");
+        write("tokenizer.json", "{}");
+        write("sentence_xlm-roberta_config.json", "{}");
         std::fs::create_dir(dir.path().join("1_Pooling")).expect("made");
-        std::fs::write(dir.path().join("1_Pooling/config.json"), "{}").expect("written");
-        let modules = r#"[{"idx": 0, "path": ""}, {"idx": 1, "path": "1_Pooling"}, {"idx": 2, "path": "2_Normalize"}]"#;
-        std::fs::write(dir.path().join("modules.json"), modules).expect("written");
-        let names = ["tokenizer.json", "config.json", "modules.json", "1_Pooling/config.json"];
-        assert_eq!(text_files(dir.path()), Ok(names.map(PathBuf::from).into()));
-        std::fs::write(dir.path().join("modules.json"), r#"[{"path": "../.."}]"#).expect("written");
+        write("1_Pooling/config.json", "{}");
+        let names = |names: &[&str]| Ok(names.iter().map(PathBuf::from).collect());
+        let sentence = "sentence_xlm-roberta_config.json";
+        let alone = names(&["tokenizer.json", "config.json", sentence, "1_Pooling/config.json"]);
+        assert_eq!(text_files(dir.path()), alone, "pooling without modules.json");
+        std::fs::create_dir(dir.path().join("pool")).expect("made");
+        write("pool/config.json", "{}");
+        let modules = r#"[{"idx": 0, "path": ""}, {"idx": 1, "path": "pool"}, {"idx": 2, "path": "2_Normalize"}]"#;
+        write("modules.json", modules);
+        let listed = names(&["tokenizer.json", "config.json", "modules.json", sentence, "pool/config.json"]);
+        assert_eq!(text_files(dir.path()), listed);
+        write("modules.json", r#"[{"path": "../.."}]"#);
         assert!(text_files(dir.path()).is_err());
     }
 }

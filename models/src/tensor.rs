@@ -196,6 +196,12 @@ impl Tensor {
         self.shape.first().copied().unwrap_or(1)
     }
 
+    /// How much memory its elements take, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        with_data!(&self.data, values => size_of_val(&values[..]))
+    }
+
     /// Elements in one row.
     #[must_use]
     pub fn row_len(&self) -> usize {
@@ -222,6 +228,18 @@ impl Tensor {
         let mut data = Data::zeros(self.dtype(), 0);
         data.extend(&self.data, range.start * len..range.end * len);
         Self { shape, data }
+    }
+
+    /// True when no value of these rows is a NaN or an infinity.
+    #[must_use]
+    pub fn is_finite(&self, rows: Range<usize>) -> bool {
+        let len = self.row_len();
+        match &self.data {
+            Data::F32(values) => all_finite(values, rows, len, f32::is_finite),
+            Data::F64(values) => all_finite(values, rows, len, f64::is_finite),
+            Data::F16(values) => all_finite(values, rows, len, f16::is_finite),
+            _ => true,
+        }
     }
 
     /// Joins tensors along the first dimension.
@@ -264,6 +282,27 @@ pub enum Column {
 }
 
 impl Column {
+    /// The rows of `range`, copied.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Tensor(tensor) => Self::Tensor(tensor.slice(range)),
+            Self::Maps(rows) => Self::Maps(rows.get(range).unwrap_or_default().to_vec()),
+        }
+    }
+
+    /// How much memory it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Tensor(tensor) => size_of::<Tensor>() + tensor.bytes(),
+            Self::Maps(rows) => {
+                let entry = |(key, _): &(String, f32)| size_of::<(String, f32)>() + key.capacity();
+                rows.iter().map(|row| size_of::<Vec<(String, f32)>>() + row.iter().map(entry).sum::<usize>()).sum()
+            }
+        }
+    }
+
     /// Number of rows; 1 for a scalar tensor.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -272,6 +311,23 @@ impl Column {
             Self::Maps(rows) => rows.len(),
         }
     }
+
+    /// True when no value of these rows is a NaN or an infinity.
+    #[must_use]
+    pub fn is_finite(&self, rows: Range<usize>) -> bool {
+        match self {
+            Self::Tensor(tensor) => tensor.is_finite(rows),
+            Self::Maps(maps) => {
+                maps.get(rows).into_iter().flatten().all(|row| row.iter().all(|(_, value)| value.is_finite()))
+            }
+        }
+    }
+}
+
+/// No branch a value, so that the compiler makes it wide: this is on the path of every request of a canary.
+fn all_finite<T: Copy>(values: &[T], rows: Range<usize>, len: usize, finite: impl Fn(T) -> bool) -> bool {
+    let values = values.get(rows.start * len..rows.end * len).unwrap_or_default();
+    values.iter().fold(true, |all, value| all & finite(*value))
 }
 
 #[cfg(test)]
@@ -299,6 +355,16 @@ mod tests {
         assert_eq!(all, tensor(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
         assert_eq!(all.slice(0..1), one);
         assert_eq!(all.slice(1..3), two);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_used_are_found() {
+        let column = Column::Tensor(tensor(&[3, 2], &[1.0, 2.0, f32::NAN, 4.0, 5.0, f32::INFINITY]));
+        assert!(column.is_finite(0..1) && column.is_finite(0..0));
+        assert!(!column.is_finite(1..2) && !column.is_finite(2..3) && !column.is_finite(0..3));
+        let maps = Column::Maps(vec![vec![("a".into(), 1.0)], vec![("a".into(), 0.5), ("b".into(), f32::NAN)]]);
+        assert!(maps.is_finite(0..1) && !maps.is_finite(0..2));
+        assert!(Column::Tensor(Tensor::zeros(DType::I64, smallvec![2])).is_finite(0..2));
     }
 
     #[test]

@@ -1,4 +1,10 @@
 //! The first runs of a version: does it work, what do batches cost, and may rows of several requests be stacked?
+//! `texts` asks the same of a model that takes texts, `shapes` runs what is dear when it is new.
+
+mod shapes;
+#[cfg(test)]
+mod tests;
+mod texts;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +17,14 @@ use crate::watchdog::Slot;
 
 /// Each batch size is measured this often, and the fastest run counts: noise only ever adds.
 const REPEATS: usize = 5;
+/// What summing in another order changes in 32-bit floats, of 1 and of the value.
+pub const EXACT: f64 = 1e-4;
+/// The same where products are rounded to fewer bits.
+pub const ROUGH: f64 = 2e-3;
 /// No further sizes are measured once this much time went by.
 const BUDGET: Duration = Duration::from_millis(250);
+
+pub use texts::TextProfile;
 
 /// What warm-up found.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +33,8 @@ pub struct Profile {
     pub cost: CostCurve,
     /// True when rows do not influence each other: then requests may share a run.
     pub stacks: bool,
+    /// Of a model that takes texts.
+    pub texts: Option<TextProfile>,
 }
 
 /// Runs batches on one backend until `deadline`.
@@ -31,6 +45,8 @@ pub struct WarmUp<'b> {
     pub slot: Arc<Slot>,
     /// When warm-up has failed.
     pub deadline: Instant,
+    /// By how much a row may differ when it is run with others: [`EXACT`] or [`ROUGH`].
+    pub tolerance: f64,
 }
 
 impl WarmUp<'_> {
@@ -41,23 +57,25 @@ impl WarmUp<'_> {
     pub fn run(mut self, example: &Example, max_rows: usize) -> Result<Profile, LoadError> {
         match self.once(&example.inputs) {
             Ok(_) => {}
-            Err(RunError::Terminated) => {
-                return Err(LoadError::WarmUp("the model gave no answer within the load timeout".into()));
-            }
+            Err(RunError::Terminated) => return Err(too_long()),
             Err(error) if example.given => return Err(LoadError::WarmUp(format!("on the input example: {error}"))),
             Err(error) => {
                 // Zeros are our guess, not the user's input: a model may rightly refuse them.
                 tracing::debug!(%error, "the model does not run on zeros, and has no input example");
-                return Ok(Profile { cost: CostCurve::new([]), stacks: false });
+                return Ok(Profile { cost: CostCurve::new([]), stacks: false, texts: None });
             }
         }
         let stacks = self.backend.signature().may_stack() && self.rows_are_independent(&example.inputs);
         let cost = if stacks { self.measure(&example.inputs, max_rows) } else { self.measure_one(&example.inputs) };
-        Ok(Profile { cost, stacks })
+        Ok(Profile { cost, stacks, texts: None })
     }
 
     fn once(&mut self, inputs: &[Tensor]) -> Result<Vec<Column>, RunError> {
-        self.slot.arm(self.deadline);
+        self.once_until(inputs, self.deadline)
+    }
+
+    fn once_until(&mut self, inputs: &[Tensor], deadline: Instant) -> Result<Vec<Column>, RunError> {
+        self.slot.arm(deadline);
         let result = self.backend.run(inputs);
         if self.slot.disarm() { Err(RunError::Terminated) } else { result }
     }
@@ -74,9 +92,10 @@ impl WarmUp<'_> {
         let (Ok(one), Ok(two), Ok(both)) = (self.once(&first), self.once(&second), self.once(&both)) else {
             return false;
         };
+        let same = |one: &Column, both: &Column, row| same_row(one, both, row, self.tolerance);
         one.len() == both.len()
             && one.iter().zip(&two).zip(&both).all(|((one, two), both)| {
-                (one.rows(), two.rows(), both.rows()) == (1, 1, 2) && same_row(one, both, 0) && same_row(two, both, 1)
+                (one.rows(), two.rows(), both.rows()) == (1, 1, 2) && same(one, both, 0) && same(two, both, 1)
             })
     }
 
@@ -117,6 +136,10 @@ impl WarmUp<'_> {
     }
 }
 
+fn too_long() -> LoadError {
+    LoadError::WarmUp("the model gave no answer within the load timeout".into())
+}
+
 /// A batch of `rows` rows from the rows of `tensor`, in turn.
 fn tiled(tensor: &Tensor, rows: usize) -> Result<Tensor, crate::tensor::ShapeError> {
     let parts: Vec<Tensor> = (0..rows).map(|i| i % tensor.rows().max(1)).map(|i| tensor.slice(i..i + 1)).collect();
@@ -133,11 +156,12 @@ fn nudged(tensor: &Tensor) -> Tensor {
     Tensor::new(tensor.shape().into(), data).unwrap_or_else(|_| tensor.clone())
 }
 
-/// Whether the only row of `one` is row `row` of `both`, within what summing in another order changes.
-fn same_row(one: &Column, both: &Column, row: usize) -> bool {
-    fn close(a: f64, b: f64) -> bool {
-        a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-4 * (1.0 + a.abs().max(b.abs()))
-    }
+/// Whether the only row of `one` is row `row` of `both`, within `tolerance`.
+fn same_row(one: &Column, both: &Column, row: usize, tolerance: f64) -> bool {
+    let close = |a: f64, b: f64| {
+        let within = || (a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs()));
+        a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || within()
+    };
     match (one, both) {
         (Column::Tensor(one), Column::Tensor(both)) => {
             let row = both.slice(row..row + 1);

@@ -4,6 +4,9 @@ mod backend;
 mod convert;
 mod library;
 mod loader;
+mod probe;
+mod processor;
+mod provider;
 mod telemetry;
 
 pub use library::{LibraryError, find};

@@ -6,28 +6,33 @@ use jiter::{Jiter, JiterError, JiterErrorType, JsonError, Peek};
 
 use super::error::BodyError;
 
-pub(super) type Result<T> = std::result::Result<T, BodyError>;
+/// What reading gives, or what is wrong with the body.
+pub type Result<T> = std::result::Result<T, BodyError>;
 
 /// Reads `body[start..]`; NaN, Infinity and -Infinity are tokens, as Python's json writes them.
-pub(super) struct Cursor<'j> {
+pub struct Cursor<'j> {
     jiter: Jiter<'j>,
     body: &'j [u8],
     start: usize,
 }
 
 impl<'j> Cursor<'j> {
-    pub(super) fn new(body: &'j [u8], span: Range<usize>) -> Self {
+    /// Reads the part `span` of `body`.
+    #[must_use]
+    pub fn new(body: &'j [u8], span: Range<usize>) -> Self {
         let part = body.get(span.clone()).unwrap_or_default();
         Self { jiter: Jiter::new(part).with_allow_inf_nan(), body, start: span.start }
     }
 
     /// Offset in the whole body.
-    pub(super) fn offset(&self) -> usize {
+    #[must_use]
+    pub fn offset(&self) -> usize {
         self.start + self.jiter.current_index()
     }
 
     /// The text from `start`, an offset in the whole body, to here.
-    pub(super) fn text_since(&self, start: usize) -> &'j str {
+    #[must_use]
+    pub fn text_since(&self, start: usize) -> &'j str {
         std::str::from_utf8(self.jiter.slice_to_current(start - self.start)).unwrap_or_default()
     }
 
@@ -44,43 +49,71 @@ impl<'j> Cursor<'j> {
         }
     }
 
-    pub(super) fn peek(&mut self) -> Result<Peek> {
+    /// The kind of the next value, which stays where it is.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn peek(&mut self) -> Result<Peek> {
         self.jiter.peek().map_err(|error| self.fail(&error))
     }
 
     /// The first element of an array whose `[` was peeked, or `None` when it is empty.
-    pub(super) fn array(&mut self) -> Result<Option<Peek>> {
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn array(&mut self) -> Result<Option<Peek>> {
         self.jiter.known_array().map_err(|error| self.fail(&error))
     }
 
-    pub(super) fn array_step(&mut self) -> Result<Option<Peek>> {
+    /// The next element of that array, or `None` at its end.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn array_step(&mut self) -> Result<Option<Peek>> {
         self.jiter.array_step().map_err(|error| self.fail(&error))
     }
 
     /// The first key of an object whose `{` was peeked, or `None` when it is empty.
-    pub(super) fn object(&mut self) -> Result<Option<String>> {
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn object(&mut self) -> Result<Option<String>> {
         let key = self.jiter.known_object().map(|key| key.map(str::to_owned));
         key.map_err(|error| self.fail(&error))
     }
 
-    pub(super) fn next_key(&mut self) -> Result<Option<String>> {
+    /// The next key of that object, or `None` at its end.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn next_key(&mut self) -> Result<Option<String>> {
         let key = self.jiter.next_key().map(|key| key.map(str::to_owned));
         key.map_err(|error| self.fail(&error))
     }
 
     /// Skips one value and says where it stood.
-    pub(super) fn skip(&mut self) -> Result<Range<usize>> {
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn skip(&mut self) -> Result<Range<usize>> {
         let start = self.offset();
         self.jiter.next_skip().map_err(|error| self.fail(&error))?;
         Ok(start..self.offset())
     }
 
-    pub(super) fn float(&mut self, peek: Peek) -> Result<f64> {
+    /// A number that was peeked, as a float.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn float(&mut self, peek: Peek) -> Result<f64> {
         self.jiter.known_float(peek).map_err(|error| self.fail(&error))
     }
 
-    /// The text of a number.
-    pub(super) fn number(&mut self, peek: Peek) -> Result<&'j str> {
+    /// The text of a number that was peeked.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn number(&mut self, peek: Peek) -> Result<&'j str> {
         let start = self.offset();
         if let Err(error) = self.jiter.known_number_bytes(peek) {
             return Err(self.fail(&error));
@@ -88,23 +121,35 @@ impl<'j> Cursor<'j> {
         Ok(self.text_since(start))
     }
 
-    pub(super) fn bool(&mut self, peek: Peek) -> Result<bool> {
+    /// A boolean that was peeked.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn bool(&mut self, peek: Peek) -> Result<bool> {
         self.jiter.known_bool(peek).map_err(|error| self.fail(&error))
     }
 
-    pub(super) fn string(&mut self) -> Result<String> {
+    /// A string that was peeked.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub fn string(&mut self) -> Result<String> {
         let text = self.jiter.known_str().map(str::to_owned);
         text.map_err(|error| self.fail(&error))
     }
 
     /// Checks that nothing but white space follows.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When something does.
+    pub fn finish(&mut self) -> Result<()> {
         self.jiter.finish().map_err(|error| self.fail(&error))
     }
 }
 
 /// The JSON type that starts with `peek`, as messages call it.
-pub(super) const fn type_name(peek: Peek) -> &'static str {
+#[must_use]
+pub const fn type_name(peek: Peek) -> &'static str {
     match peek {
         Peek::Null => "null",
         Peek::True | Peek::False => "a boolean",

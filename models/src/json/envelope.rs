@@ -9,6 +9,7 @@ use jiter::Peek;
 
 use super::cursor::{Cursor, Result, type_name};
 use super::error::BodyError;
+use super::field::field;
 use super::{oip, read};
 use crate::signature::Signature;
 use crate::tensor::Tensor;
@@ -41,6 +42,8 @@ pub struct Envelope<'b> {
     pub outputs: Option<Vec<String>>,
     /// The client's own name for the request, given back in the answer.
     pub id: Option<String>,
+    /// Where `parameters` stands.
+    parameters: Option<Range<usize>>,
 }
 
 impl<'b> Envelope<'b> {
@@ -63,7 +66,7 @@ impl<'b> Envelope<'b> {
     /// An envelope around a bare value, as input examples are stored.
     #[must_use]
     pub const fn bare(body: &'b [u8], data: Range<usize>, form: Form) -> Self {
-        Self { body, data, tensors: None, model: None, form, outputs: None, id: None }
+        Self { body, data, tensors: None, model: None, form, outputs: None, id: None, parameters: None }
     }
 
     /// Reads the tensors, in the order of the signature's inputs, and checks them against it.
@@ -80,6 +83,12 @@ impl<'b> Envelope<'b> {
         };
         signature.check(&tensors).map_err(BodyError::Invalid)?;
         Ok(tensors)
+    }
+
+    /// A value in `parameters`: a string's text, or the JSON of anything else. None where it is not there.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        field(self.body, self.parameters.clone()?, name)
     }
 
     /// Positions of the outputs to answer with, in the order asked for; all of them when none was named.
@@ -126,7 +135,7 @@ struct Fields {
     inputs: Option<Range<usize>>,
     tensors: Option<Vec<Tensor>>,
     outputs: Option<Vec<String>>,
-    parameters: bool,
+    parameters: Option<Range<usize>>,
     id: Option<String>,
 }
 
@@ -169,8 +178,7 @@ impl Fields {
             }
             "parameters" => {
                 expect(peek, Peek::Object, "parameters: expected an object")?;
-                cursor.skip()?;
-                std::mem::replace(&mut self.parameters, true)
+                self.parameters.replace(cursor.skip()?).is_some()
             }
             _ => {
                 let name: String = name.chars().take(64).collect();
@@ -203,8 +211,8 @@ impl Fields {
             (Some(_), Some(_)) => return Err(BodyError::invalid("expected \"instances\" or \"inputs\", got both")),
             (None, None) => return Err(BodyError::invalid("expected \"instances\" or \"inputs\", got neither")),
         };
-        let tensors = self.tensors;
-        Ok(Envelope { body, data, tensors, model: self.model, form, outputs: self.outputs, id: self.id })
+        let Self { model, tensors, outputs, id, parameters, .. } = self;
+        Ok(Envelope { body, data, tensors, model, form, outputs, id, parameters })
     }
 }
 
@@ -279,6 +287,16 @@ mod tests {
         assert!(message("{\"instances\": [1]} x").contains("trailing characters"));
         let deep = format!("{{\"parameters\": {{\"a\": {}", "[".repeat(100_000));
         assert!(message(&deep).contains("recursion limit exceeded"), "{}", message(&deep));
+    }
+
+    #[test]
+    fn parameters_are_found_by_name() {
+        let body = br#"{"parameters": {"a": [1, {"user": 0}], "user": "u-\u0031", "n": 42 }, "instances": [1]}"#;
+        let envelope = Envelope::scan(body, |_| None).expect("well formed");
+        assert_eq!(envelope.parameter("user").as_deref(), Some("u-1"));
+        assert_eq!(envelope.parameter("n").as_deref(), Some("42"));
+        assert_eq!(envelope.parameter("other"), None);
+        assert_eq!(Envelope::scan(br#"{"instances": [1]}"#, |_| None).expect("well formed").parameter("n"), None);
     }
 
     #[test]

@@ -4,11 +4,14 @@ mod cursor;
 mod element;
 mod envelope;
 mod error;
+mod field;
 mod nested;
 mod oip;
 mod read;
 mod write;
 
+pub use cursor::{Cursor, type_name};
 pub use envelope::{Envelope, Form};
 pub use error::BodyError;
-pub use write::{write_answer, write_string};
+pub use field::field;
+pub use write::{write_answer, write_floats, write_string};

@@ -66,6 +66,11 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
 
+/// Appends an array of floats: nested, where `shape` has several dimensions. There are as many as that says.
+pub fn write_floats(out: &mut Vec<u8>, values: &[f32], shape: &[usize]) {
+    write_block(out, values, shape);
+}
+
 fn write_key(out: &mut Vec<u8>, key: &str) {
     write_string(out, key);
     out.push(b':');
@@ -264,6 +269,35 @@ mod tests {
             text(Form::Oip, &[y], 2..3, None),
             r#""outputs":[{"name":"y","shape":[1,1],"datatype":"FP32","data":[-2.0]}]"#
         );
+    }
+
+    #[test]
+    fn floats_are_nested_as_their_shape_says() {
+        let text = |values: &[f32], shape: &[usize]| {
+            let mut out = Vec::new();
+            write_floats(&mut out, values, shape);
+            String::from_utf8(out).expect("utf-8")
+        };
+        assert_eq!(text(&[0.5, -1e-7, 3.0], &[3]), "[0.5,-1e-7,3.0]");
+        assert_eq!(text(&[1.0, 2.0, 3.0, 4.0], &[2, 2]), "[[1.0,2.0],[3.0,4.0]]");
+        assert_eq!(text(&[], &[0]), "[]");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_float_reads_back_as_itself(bits in proptest::num::u32::ANY) {
+            let value = f32::from_bits(bits);
+            let mut out = Vec::new();
+            write_floats(&mut out, &[value], &[]);
+            let text = String::from_utf8(out).expect("utf-8");
+            let read = text.replace("Infinity", "inf").parse::<f32>().expect("a float");
+            proptest::prop_assert!(read.to_bits() == bits || value.is_nan() && read.is_nan(), "{text}");
+            // Python and JavaScript read an f64, and round it where they keep an f32.
+            let wide = text.replace("Infinity", "inf").parse::<f64>().expect("a float");
+            #[expect(clippy::cast_possible_truncation, reason = "what such a client does")]
+            let narrow = wide as f32;
+            proptest::prop_assert!(narrow.to_bits() == bits || value.is_nan(), "{text}");
+        }
     }
 
     #[test]

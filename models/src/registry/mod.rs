@@ -160,7 +160,8 @@ impl Progress for Unseen {
 }
 
 /// A change of a model's entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Change {
     /// Points an alias to a version.
     SetAlias {

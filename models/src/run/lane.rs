@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::job::Job;
+use super::job::{Job, flight};
 use super::pool::Pool;
+use super::queue::Batch;
 use super::session::Session;
 
 /// An inline run that takes this long is ended and its version moved to worker mode. Far above what a run takes (0.3 ms
@@ -87,18 +88,19 @@ impl Lane {
         };
         let mut session = self.session.lock();
         let left = match session.as_mut() {
-            Some(session) => session.run(batch, |_| Instant::now() + LIMIT),
+            Some(session) => session.run(Batch::of(batch), |_| Instant::now() + LIMIT).left,
             None => batch,
         };
         if !left.is_empty() {
             self.shared.inline.store(false, Ordering::Release);
+            if let Some(flight) = flight(&left) {
+                flight.withdrawn();
+            }
             // Freeing a session takes milliseconds: not on the reactor.
             if let Some(session) = session.take() {
                 std::thread::spawn(move || drop(session));
             }
-            for job in left {
-                self.shared.pool.push(job);
-            }
+            left.into_iter().filter_map(Job::moved).for_each(|job| self.shared.pool.push([job]));
         }
         more
     }

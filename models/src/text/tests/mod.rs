@@ -1,0 +1,7 @@
+//! Whole models, in folders as they are published.
+
+mod fixtures;
+mod published;
+mod refused;
+mod running;
+mod tokenizing;
