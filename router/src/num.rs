@@ -23,6 +23,36 @@ pub(crate) const fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Logarithms as they are stored: JSON has no word for that of nothing, and `null` stands for it.
+pub(crate) mod logarithms {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer, const N: usize>(values: &[f64; N], serializer: S) -> Result<S::Ok, S::Error> {
+        values.map(|value| value.is_finite().then_some(value)).as_slice().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[f64; N], D::Error> {
+        let values: Vec<Option<f64>> = Vec::deserialize(deserializer)?;
+        let values: Vec<f64> = values.into_iter().map(|value| value.unwrap_or(f64::NEG_INFINITY)).collect();
+        let count = values.len();
+        values.try_into().map_err(|_| D::Error::custom(format!("expected {N} logarithms, got {count}")))
+    }
+}
+
+/// A ratio as it is stored: anything to nothing is infinite, for which JSON has no word. `null` stands for it.
+pub(crate) mod ratio {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde takes")]
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,18 @@
 //! and add up bucket by bucket without a way to fail (the crate's refuse other settings). Buckets as in `HdrHistogram`:
 //! 32 to each power of two.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::num::float;
+use crate::{
+    minute::Cumulative,
+    num::float,
+    slot::{Count, Slot},
+};
 
 /// Buckets to each power of two, as a power of two: a value is known to 1/64 of itself.
 const BITS: u32 = 5;
@@ -65,10 +72,6 @@ impl Sketch {
         });
         found.map(middle)
     }
-
-    fn clear(&mut self) {
-        self.counts.fill(0);
-    }
 }
 
 /// Where a latency is counted. Below 32 µs each has a bucket of its own.
@@ -102,48 +105,44 @@ impl From<Sketch> for Vec<(u16, u32)> {
     }
 }
 
-/// The last minute: twelve sketches of five seconds each. One per track and thread; 37 kB.
-#[derive(Debug, Clone)]
-pub struct Ring {
-    /// Which five seconds, and what was in them.
-    slots: [(u64, Sketch); SLOTS],
+/// A sketch that threads record into while others read it. It only grows, and wraps at 2^32.
+#[derive(Debug)]
+pub struct Tally {
+    counts: Box<[AtomicU32]>,
 }
 
-const SLOTS: usize = 12;
-const SLOT: f64 = 5.0;
-
-impl Default for Ring {
+impl Default for Tally {
     fn default() -> Self {
-        Self { slots: std::array::from_fn(|_| (0, Sketch::default())) }
+        Self { counts: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect() }
     }
 }
 
-impl Ring {
-    /// One request took so long, at `now` (seconds).
-    pub fn record(&mut self, latency: Duration, now: f64) {
-        let turn = turn(now);
-        let place = usize::try_from(turn % SLOTS as u64).unwrap_or(0);
-        if let Some((of, sketch)) = self.slots.get_mut(place) {
-            if *of != turn {
-                sketch.clear();
-                *of = turn;
-            }
-            sketch.record(latency);
+impl Tally {
+    /// One request took so long, on a thread that counts on `slot`.
+    pub fn record(&self, latency: Duration, slot: Slot) {
+        if let Some(count) = self.counts.get(bucket(latency)) {
+            count.count(1, slot);
         }
     }
 
-    /// Adds the last minute before `now` to `sketch`: 55 to 60 seconds.
-    pub fn add_to(&self, sketch: &mut Sketch, now: f64) {
-        let turn = turn(now);
-        let recent = self.slots.iter().filter(|(of, _)| *of <= turn && of + SLOTS as u64 > turn);
-        recent.for_each(|(_, slot)| sketch.add(slot));
+    /// The sum of several.
+    #[must_use]
+    pub fn read<'t>(tallies: impl IntoIterator<Item = &'t Self>) -> Sketch {
+        let mut sketch = Sketch::default();
+        for tally in tallies {
+            for (sum, count) in sketch.counts.iter_mut().zip(&tally.counts) {
+                *sum = sum.wrapping_add(count.load(Relaxed));
+            }
+        }
+        sketch
     }
 }
 
-/// Which five seconds `now` is in, from 1.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; times are far below")]
-fn turn(now: f64) -> u64 {
-    (now / SLOT) as u64 + 1
+impl Cumulative for Sketch {
+    fn since(&self, before: &Self) -> Self {
+        let counts = self.counts.iter().zip(&before.counts).map(|(now, before)| now.wrapping_sub(*before));
+        Self { counts: counts.collect() }
+    }
 }
 
 #[cfg(test)]
@@ -197,21 +196,18 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_forgets_after_a_minute() {
-        let mut ring = Ring::default();
-        let n = |ring: &Ring, now| {
-            let mut sketch = Sketch::default();
-            ring.add_to(&mut sketch, now);
-            sketch.n()
-        };
-        for second in 0..600_u32 {
-            let now = f64::from(second);
-            ring.record(micros(10), now);
-            let expected = u64::from(if second < 60 { second + 1 } else { 56 + second % 5 });
-            assert_eq!(n(&ring, now), expected, "{second}");
-        }
-        assert_eq!((n(&ring, 650.0), n(&ring, 660.0), n(&ring, 1e9)), (5, 0, 0));
-        ring.record(micros(10), 1e9);
-        assert_eq!(n(&ring, 1e9), 1);
+    fn threads_record_into_one_tally() {
+        let tallies = [Tally::default(), Tally::default()];
+        std::thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let tally = &tallies[usize::try_from(thread % 2).unwrap()];
+                scope.spawn(move || (0..10_000).for_each(|n| tally.record(micros(n * 7 + thread), Slot::shared(0))));
+            }
+        });
+        let first = Tally::read(&tallies);
+        assert_eq!(first.n(), 40_000);
+        tallies[0].record(micros(5), Slot::own(0));
+        let since = Tally::read(&tallies).since(&first);
+        assert_eq!((since.n(), since.quantile(0.5)), (1, Some(micros(5))));
     }
 }

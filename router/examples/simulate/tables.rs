@@ -5,7 +5,9 @@ use std::fmt::Write;
 use perch_router::judge::{Absolute, Gate, Limit, Threshold, threshold};
 
 use crate::{
+    acceptance,
     dice::Dice,
+    parallel,
     traffic::{Fate, Flight, Size, Traffic, one_at_a_time},
 };
 
@@ -17,26 +19,49 @@ pub struct Scale {
     pub runs: u64,
     /// The same, many executions at a time.
     pub crowded: u64,
+    /// Healthy rollouts in each cell of what was promised.
+    pub healthy: u64,
     /// Executions in half an hour at 10/s, in an hour, and in 5 minutes at 600/s.
     pub half_hour: u32,
     pub hour: u32,
     pub crowd: u32,
 }
 
-pub const SHORT: Scale = Scale { medians: 11, runs: 2, crowded: 2, half_hour: 1_200, hour: 1_800, crowd: 6_000 };
+pub const SHORT: Scale =
+    Scale { medians: 11, runs: 2, crowded: 2, healthy: 2, half_hour: 1_200, hour: 1_800, crowd: 6_000 };
 
-pub const ALL: [fn(&Scale) -> String; 5] = [detection, after_an_hour, false_demotions, crowded, gates];
+/// A table, and what of it is not as was promised. The short form's are no misses: it says little.
+pub struct Table {
+    pub text: String,
+    pub misses: Vec<String>,
+}
+
+pub const ALL: [fn(&Scale) -> Table; 6] =
+    [acceptance::healthy, detection, after_an_hour, false_demotions, crowded, gates];
 
 const RATES: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+/// The medians that the design promises: M = 1, then M = 4 in a fleet; batches of 1, 8, 32.
+const DETECTION: [[u32; 6]; 6] = [
+    [2_400, 226, 65, 22, 6, 3],
+    [321, 27, 9, 4, 3, 3],
+    [68, 10, 5, 3, 3, 3],
+    [2_912, 256, 74, 26, 7, 3],
+    [358, 33, 11, 5, 3, 3],
+    [87, 12, 6, 4, 3, 3],
+];
+/// The same after an hour of healthy traffic, batches of 1.
+const AFTER_AN_HOUR: [u32; 6] = [3_906, 452, 133, 45, 12, 5];
+/// Executions until a gate passes.
+const GATES: [u64; 4] = [329, 694, 65, 137];
 /// Half the limit, and the limit.
 const HEALTHY: [f64; 2] = [0.005, 0.01];
-const ALPHA: f64 = 0.001;
+pub const ALPHA: f64 = 0.001;
 
 fn judge() -> Absolute {
     Absolute::new(limit(0.01))
 }
 
-fn limit(share: f64) -> Limit {
+pub fn limit(share: f64) -> Limit {
     Limit::new(share).expect("a limit")
 }
 
@@ -51,13 +76,28 @@ fn detect(mut judge: Absolute, after: u32, rate: f64, rows: u32, enough: f64, di
         .unwrap_or(50_000)
 }
 
-fn median(runs: u64, one: impl FnMut(u64) -> u32) -> u32 {
-    let mut all: Vec<u32> = (0..runs).map(one).collect();
+fn median(runs: u64, one: impl Fn(u64) -> u32 + Sync) -> u32 {
+    let mut all = parallel::map(runs, one);
     all.sort_unstable();
     all[all.len() / 2]
 }
 
-fn detection(scale: &Scale) -> String {
+/// Within a fifth of what was promised; within one, below 10.
+fn compare(what: &str, found: [u32; 6], promised: [u32; 6], misses: &mut Vec<String>) {
+    for ((rate, found), promised) in RATES.into_iter().zip(found).zip(promised) {
+        let allowed = if promised < 10 { 1 } else { promised / 5 };
+        if found.abs_diff(promised) > allowed {
+            misses.push(format!("{what} at {} %: a median of {found}, expected {promised} +- {allowed}", 100.0 * rate));
+        }
+    }
+}
+
+fn row(name: &str, cells: [u32; 6]) -> String {
+    format!("{name:30}{}\n", cells.map(|cell| format!("{cell:9}")).concat())
+}
+
+fn detection(scale: &Scale) -> Table {
+    let (mut misses, mut promised) = (Vec::new(), DETECTION.into_iter());
     let mut text = String::from("Median executions until demotion, limit 1 %, one execution at a time\n");
     _ = writeln!(
         text,
@@ -69,41 +109,46 @@ fn detection(scale: &Scale) -> String {
         for rows in [1, 8, 32] {
             let cell = |rate| {
                 let run = |seed| detect(judge(), 0, rate, rows, threshold(metrics, ALPHA), &mut Dice::new(seed));
-                format!("{:9}", median(scale.medians, run))
+                median(scale.medians, run)
             };
-            _ = writeln!(text, "{:30}{}", format!("{name}, batches of {rows}"), RATES.map(cell).concat());
+            let (what, cells) = (format!("{name}, batches of {rows}"), RATES.map(cell));
+            text += &row(&what, cells);
+            compare(&what, cells, promised.next().unwrap_or(cells), &mut misses);
         }
     }
-    text
+    Table { text, misses }
 }
 
-fn after_an_hour(scale: &Scale) -> String {
+fn after_an_hour(scale: &Scale) -> Table {
+    let mut misses = Vec::new();
     let mut text = format!("The same after {} executions at 0.5 %, 10/s, M = 1\n", scale.hour);
     for rows in [1, 32] {
         let healthy = Traffic { size: Size::Rows(rows), fate: Fate::Alone, rate: 0.005 };
-        let aged: Vec<Absolute> = (0..scale.medians.min(201))
-            .map(|seed| {
-                let (mut judge, mut dice) = (judge(), Dice::new(1_000_000 + seed));
-                for n in 0..scale.hour {
-                    let (rows, bad) = healthy.next(&mut dice);
-                    one_at_a_time(&mut judge, rows, bad, f64::from(n) * 0.1, f64::INFINITY);
-                }
-                judge
-            })
-            .collect();
+        let aged: Vec<Absolute> = parallel::map(scale.medians.min(201), |seed| {
+            let (mut judge, mut dice) = (judge(), Dice::new(1_000_000 + seed));
+            for n in 0..scale.hour {
+                let (rows, bad) = healthy.next(&mut dice);
+                one_at_a_time(&mut judge, rows, bad, f64::from(n) * 0.1, f64::INFINITY);
+            }
+            judge
+        });
         let cell = |rate| {
             let run = |seed: u64| {
                 let judge = aged[usize::try_from(seed).expect("small")].clone();
                 detect(judge, scale.hour, rate, rows, threshold(1, ALPHA), &mut Dice::new(seed))
             };
-            format!("{:9}", median(aged.len() as u64, run))
+            median(aged.len() as u64, run)
         };
-        _ = writeln!(text, "{:30}{}", format!("batches of {rows}"), RATES.map(cell).concat());
+        let cells = RATES.map(cell);
+        text += &row(&format!("batches of {rows}"), cells);
+        if rows == 1 {
+            compare("after an hour, batches of 1", cells, AFTER_AN_HOUR, &mut misses);
+        }
     }
-    text
+    Table { text, misses }
 }
 
-fn false_demotions(scale: &Scale) -> String {
+fn false_demotions(scale: &Scale) -> Table {
     let Scale { runs, half_hour, .. } = *scale;
     let mut text =
         format!("False demotions of {runs} runs of {half_hour} executions at 10/s, limit 1 %, alpha 0.1 %\n");
@@ -121,18 +166,14 @@ fn false_demotions(scale: &Scale) -> String {
                 if matches!(size, Size::Rows(1)) && fate != Fate::Alone {
                     continue;
                 }
-                let mut demoted = [0; 3];
-                for seed in 0..runs {
-                    let traffic = Traffic { size, fate, rate };
-                    let found = judged(traffic, half_hour, &mut Dice::new(2_000_000 + seed));
-                    demoted.iter_mut().zip(found).for_each(|(count, found)| *count += u32::from(found));
-                }
-                let [betting, few, many] = demoted;
+                let traffic = Traffic { size, fate, rate };
+                let found = parallel::map(runs, |seed| judged(traffic, half_hour, &mut Dice::new(2_000_000 + seed)));
+                let [betting, few, many] = [0, 1, 2].map(|judge| found.iter().filter(|found| found[judge]).count());
                 _ = writeln!(text, "{:4} %  {name:17} {how:9} {betting:6} {few:20} {many:13}", 100.0 * rate);
             }
         }
     }
-    text
+    Table { text, misses: Vec::new() }
 }
 
 /// Whether the sequential judge, and the threshold judges, demote.
@@ -152,7 +193,7 @@ fn judged(traffic: Traffic, executions: u32, dice: &mut Dice) -> [bool; 3] {
     found
 }
 
-fn crowded(scale: &Scale) -> String {
+fn crowded(scale: &Scale) -> Table {
     let mut text = format!("False demotions of {} runs of {} executions at 600/s\n", scale.crowded, scale.crowd);
     text += "rate    batches of  success  failure  debit at dispatch  counted at the end instead\n";
     for rate in HEALTHY {
@@ -160,9 +201,10 @@ fn crowded(scale: &Scale) -> String {
             for (success, failure) in [(1.0, 0.005), (0.3, 0.3), (0.01, 1.0)] {
                 let traffic = Traffic { size: Size::Rows(rows), fate: Fate::Together, rate };
                 let count = |at_dispatch| {
-                    let seeds = 3_000_000..3_000_000 + scale.crowded;
-                    let run = |seed| crowd(traffic, [success, failure], scale.crowd, at_dispatch, &mut Dice::new(seed));
-                    seeds.map(run).filter(|demoted| *demoted).count()
+                    parallel::count(scale.crowded, |seed| {
+                        let dice = &mut Dice::new(3_000_000 + seed);
+                        crowd(traffic, [success, failure], scale.crowd, at_dispatch, dice)
+                    })
                 };
                 let (ours, late) = (count(true), count(false));
                 _ = writeln!(
@@ -173,7 +215,7 @@ fn crowded(scale: &Scale) -> String {
             }
         }
     }
-    text
+    Table { text, misses: Vec::new() }
 }
 
 /// Whether a run with many executions in flight demotes. Successes and failures take as long as is said.
@@ -193,15 +235,19 @@ fn crowd(traffic: Traffic, seconds: [f64; 2], executions: u32, at_dispatch: bool
     false
 }
 
-fn gates(_: &Scale) -> String {
-    let mut text = String::from("Executions until a gate passes at 95 %\n");
-    for (share, failures) in [(0.01, 0), (0.01, 1), (0.05, 0), (0.05, 1)] {
+pub fn gates(_: &Scale) -> Table {
+    let (mut text, mut misses) = (String::from("Executions until a gate passes at 95 %\n"), Vec::new());
+    for ((share, failures), promised) in [(0.01, 0), (0.01, 1), (0.05, 0), (0.05, 1)].into_iter().zip(GATES) {
         let mut gate = Gate::new(limit(share));
         (0..failures).for_each(|_| gate.executed(1, 1.0));
         while !gate.verdict(0.95).decided {
             gate.executed(1, 0.0);
         }
-        _ = writeln!(text, "{:2} %, {failures} failed {:5}", 100.0 * share, gate.verdict(0.95).n);
+        let n = gate.verdict(0.95).n;
+        _ = writeln!(text, "{:2} %, {failures} failed {n:5}", 100.0 * share);
+        if n != promised {
+            misses.push(format!("gate at {share} with {failures} failed: {n} executions, expected {promised}"));
+        }
     }
-    text
+    Table { text, misses }
 }

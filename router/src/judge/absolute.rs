@@ -55,7 +55,7 @@ impl Absolute {
         self.flight += 1;
         self.dispatched += 1;
         self.rows += u64::from(rows);
-        Execution { rows, weight, fraction: 0.0, epochs: self.mixture.epochs }
+        Execution { rows, weight, fraction: 0.0, epochs: self.mixture.mass.epochs }
     }
 
     /// `fraction` of its rows (0 to 1) are known to be bad: an error, an invalid output, or the timer passed the limit.
@@ -71,7 +71,7 @@ impl Absolute {
         self.bad_rows += (fraction - known) * f64::from(execution.rows);
         self.mixture.credit(execution.weight, known, fraction, self.is_young(execution));
         execution.fraction = fraction;
-        if self.mixture.open(now) {
+        if self.mixture.mass.open(now) {
             self.before = self.flight;
         }
     }
@@ -80,23 +80,23 @@ impl Absolute {
     #[expect(clippy::needless_pass_by_value, reason = "it ends once")]
     pub fn end(&mut self, execution: Execution) {
         self.flight = self.flight.saturating_sub(1);
-        if self.mixture.pending.is_some() && !self.is_young(&execution) {
+        if self.mixture.mass.pending.is_some() && !self.is_young(&execution) {
             self.before = self.before.saturating_sub(1);
             if self.before == 0 {
-                self.mixture.fold();
+                self.mixture.mass.fold();
             }
         }
     }
 
     /// Whether it was dispatched after the youngest epoch opened. Asked only for the pending one.
     const fn is_young(&self, execution: &Execution) -> bool {
-        execution.epochs == self.mixture.epochs
+        execution.epochs == self.mixture.mass.epochs
     }
 
     /// log E, to the base e.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        self.mixture.log_e()
+        self.mixture.mass.log_e()
     }
 
     /// Executions with bad rows so far.
@@ -112,7 +112,7 @@ impl Absolute {
         let evidence = self.log_e();
         Verdict {
             value: if self.rows == 0 { 0.0 } else { self.bad_rows / float(self.rows) },
-            limit: self.mixture.p0,
+            limit: self.mixture.p0(),
             evidence,
             enough,
             n: self.dispatched,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Class, Debits, Limit,
-    debits::{classes, side},
-    mixture::{K, Mixture},
+    debits::side,
+    mixture::{K, Mass, Mixture},
 };
 
 /// [`super::Absolute`] for many threads: the same evidence, from [`Debits`] that add up.
@@ -24,15 +24,17 @@ pub struct Chain {
     /// What of the counts is in the sums.
     charged: Debits,
     bad: u64,
+    /// What tickets carry: it grows with each epoch, and between them where somebody else needs to tell the executions
+    /// before a moment from those after it ([`Chain::turn`]). A pending epoch opened when it last grew.
+    era: u64,
 }
 
-/// What an execution in flight has to remember. Fraction of bad rows known so far, its class, and the epoch it was
-/// dispatched in.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What an execution in flight has to remember: its class, and the era it was dispatched in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
+    /// The last 16 bits of that number: epochs open at most once a second, so none is in flight for as many.
+    epochs: u16,
     class: Class,
-    epochs: u64,
-    fraction: f64,
 }
 
 /// A chain's state as it is stored and sent: logarithms to the base e, one per bet.
@@ -50,12 +52,38 @@ pub struct Sums {
     pub bad: u64,
 }
 
+impl Sums {
+    pub(crate) fn new(mass: &Mass, bad: u64) -> Self {
+        let opened_at = mass.opened_at.is_finite().then_some(mass.opened_at);
+        Self { start: mass.start, pending: mass.pending, epochs: mass.epochs, opened_at, bad }
+    }
+
+    pub(crate) fn mass(&self) -> Mass {
+        let Self { start, pending, epochs, opened_at, .. } = *self;
+        Mass { start, pending, epochs, opened_at: opened_at.unwrap_or(f64::NEG_INFINITY) }
+    }
+}
+
 impl Ticket {
     /// For an execution of `class` that starts after `epochs` epochs ([`Chain::epochs`]) opened. Read that number
     /// first, then count the dispatch.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "meant")]
     pub const fn new(class: Class, epochs: u64) -> Self {
-        Self { class, epochs, fraction: 0.0 }
+        Self { epochs: epochs as u16, class }
+    }
+
+    /// As one number, never 0.
+    #[must_use]
+    pub const fn pack(self) -> u32 {
+        (self.epochs as u32) << 16 | self.class.pack() as u32
+    }
+
+    /// What was packed; none for 0.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "two halves")]
+    pub fn unpack(packed: u32) -> Option<Self> {
+        Some(Self { epochs: (packed >> 16) as u16, class: Class::unpack(packed as u16)? })
     }
 
     /// Its class.
@@ -64,10 +92,10 @@ impl Ticket {
         self.class
     }
 
-    /// Epochs that had been opened when it started.
+    /// Epochs that had been opened when it started, modulo 2^16.
     #[must_use]
     pub const fn epochs(&self) -> u64 {
-        self.epochs
+        self.epochs as u64
     }
 }
 
@@ -75,7 +103,7 @@ impl Chain {
     /// A test against `limit` (p0) that has seen nothing.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
-        Self { mixture: Mixture::new(limit), charged: Debits::default(), bad: 0 }
+        Self { mixture: Mixture::new(limit), charged: Debits::default(), bad: 0, era: 0 }
     }
 
     /// Goes on from stored sums after a restart, with counts that start from zero. What was in flight then has been
@@ -83,68 +111,64 @@ impl Chain {
     #[must_use]
     pub fn resume(limit: Limit, sums: &Sums) -> Self {
         let mut chain = Self::new(limit);
-        chain.mixture.start = sums.start;
-        chain.mixture.pending = sums.pending;
-        chain.mixture.epochs = sums.epochs;
-        chain.mixture.opened_at = sums.opened_at.unwrap_or(f64::NEG_INFINITY);
-        chain.mixture.fold();
+        chain.mixture.mass = sums.mass();
+        chain.mixture.mass.fold();
         chain.bad = sums.bad;
+        chain.era = sums.epochs;
         chain
     }
 
     /// Its state, as of the last time it was brought up to date.
     #[must_use]
     pub fn sums(&self) -> Sums {
-        let Mixture { start, pending, epochs, opened_at, .. } = &self.mixture;
-        let opened_at = opened_at.is_finite().then_some(*opened_at);
-        Sums { start: *start, pending: *pending, epochs: *epochs, opened_at, bad: self.bad }
+        Sums::new(&self.mixture.mass, self.bad)
     }
 
-    /// Epochs opened so far: what new tickets carry.
+    /// What new tickets carry: epochs opened so far, and [turns](Self::turn) between them.
     #[must_use]
     pub const fn epochs(&self) -> u64 {
-        self.mixture.epochs
+        self.era
     }
 
     /// Brings the sums up to date with `counts`, the sum of all shards.
     pub fn charge(&mut self, counts: &Debits) {
-        for side in 0..2 {
-            let young = side == self.young();
-            for class in classes() {
-                let (now, charged) =
-                    (counts.dispatched[side][class.index()], &mut self.charged.dispatched[side][class.index()]);
-                if now > *charged {
-                    self.mixture.debit(class.weight(), now - *charged, young);
-                    *charged = now;
-                }
-            }
-        }
-        if self.mixture.pending.is_some() && counts.in_flight(1 - self.young()) == 0 {
-            self.mixture.fold();
+        let (mixture, young) = (&mut self.mixture, side(self.era));
+        self.charged.catch_up(counts, |side, class, count| mixture.debit(class.weight(), count, side == young));
+        if self.mixture.mass.pending.is_some() && counts.in_flight(1 - young) == 0 {
+            self.mixture.mass.fold();
         }
     }
 
-    const fn young(&self) -> usize {
-        side(self.mixture.epochs)
+    /// What starts from here on is told from what started before, though no epoch opens: new tickets carry the next
+    /// number. False, and nothing, while something of the last but one is in flight. `counts` as everywhere.
+    pub fn turn(&mut self, counts: &Debits) -> bool {
+        // Folds what is pending, under the same condition.
+        self.charge(counts);
+        // Nothing in flight may share the side of those that will be younger: a thread that was held up between reading
+        // the number and counting would be credited to an epoch that it did not debit.
+        let turns = counts.in_flight(side(self.era + 1)) == 0;
+        self.era += u64::from(turns);
+        turns
     }
 
-    /// `fraction` of the rows (0 to 1) of `ticket`'s execution are known to be bad, at `now` seconds. May be told again
-    /// with more; less, or no number, changes nothing. `counts` is the sum of all shards, this execution included.
-    pub fn bad_so_far(&mut self, ticket: &mut Ticket, fraction: f64, now: f64, counts: &Debits) {
-        let (known, fraction) = (ticket.fraction, fraction.min(1.0));
-        if fraction.is_nan() || fraction <= known {
+    /// `fraction` of the rows (0 to 1) of `ticket`'s execution are known to be bad, at `now` seconds; of `known` it was
+    /// told before, which starts at 0 and follows. Less, or no number, changes nothing. `counts` is the sum of all shards,
+    /// this execution included.
+    pub fn bad_so_far(&mut self, ticket: Ticket, known: &mut f64, fraction: f64, now: f64, counts: &Debits) {
+        let (before, fraction) = (*known, fraction.min(1.0));
+        if fraction.is_nan() || fraction <= before {
             return;
         }
+        *known = fraction;
         self.charge(counts);
-        if known == 0.0 {
+        if before == 0.0 {
             self.bad += 1;
         }
-        self.mixture.credit(ticket.class.weight(), known, fraction, ticket.epochs == self.mixture.epochs);
-        ticket.fraction = fraction;
-        // Nothing in flight may share the side of those that will be younger: a thread that was held up between reading
-        // the number of epochs and counting would be credited to an epoch that it did not debit.
-        if counts.in_flight(side(self.mixture.epochs + 1)) == 0 {
-            self.mixture.open(now);
+        let young = ticket.epochs == Ticket::new(ticket.class, self.era).epochs;
+        self.mixture.credit(ticket.class.weight(), before, fraction, young);
+        // Nothing in flight may share the side of those that will be younger, as in `turn`.
+        if counts.in_flight(side(self.era + 1)) == 0 && self.mixture.mass.open(now) {
+            self.era += 1;
         }
     }
 
@@ -157,6 +181,6 @@ impl Chain {
     /// log E, to the base e, as of the last time the sums were brought up to date.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        self.mixture.log_e()
+        self.mixture.mass.log_e()
     }
 }

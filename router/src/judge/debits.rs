@@ -1,14 +1,19 @@
 //! Counts of dispatched executions by weight: evidence that adds up.
 
+use std::num::NonZeroU16;
+
 use super::MOST_ROWS;
 
 /// Every pair of a batch's counted rows and the largest so far: 32 * 33 / 2.
 pub(super) const CLASSES: usize = (MOST_ROWS as usize * (MOST_ROWS as usize + 1)) / 2;
 
+/// Classes that are compared at once: few are in use, and most parts of the table have not changed.
+const PART: usize = 16;
+
 /// What one execution weighs: its rows of the largest so far, both at most 32. Equal classes weigh the same for ever,
 /// whichever thread or replica counted them, although the largest grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Class(u16);
+pub struct Class(NonZeroU16);
 
 impl Class {
     /// The class of a batch of `rows` rows when batches of up to `largest` were seen before it. Counted rows are
@@ -18,21 +23,47 @@ impl Class {
         let rows = rows.clamp(1, MOST_ROWS);
         let largest = largest.clamp(rows, MOST_ROWS);
         // At most 527.
-        Self(u16::try_from(largest * (largest - 1) / 2 + rows - 1).unwrap_or(0))
+        Self::at((largest * (largest - 1) / 2 + rows - 1) as usize)
+    }
+
+    /// The class with this place in the table, below 528.
+    pub(super) fn at(index: usize) -> Self {
+        // From 1, so that 0 stands for none.
+        Self(u16::try_from(index).ok().and_then(|index| NonZeroU16::MIN.checked_add(index)).unwrap_or(NonZeroU16::MIN))
+    }
+
+    /// As one number, never 0.
+    pub(super) const fn pack(self) -> u16 {
+        self.0.get()
+    }
+
+    /// What was packed; none for 0.
+    pub(super) fn unpack(packed: u16) -> Option<Self> {
+        NonZeroU16::new(packed).map(Self)
     }
 
     /// Its place in a table of all 528 classes.
     #[must_use]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 
     /// `w = rows / largest`, above 0 and at most 1.
     #[must_use]
     pub fn weight(self) -> f64 {
-        let index = u32::from(self.0);
+        let (rows, largest) = self.parts();
+        f64::from(rows) / f64::from(largest)
+    }
+
+    /// Its counted rows.
+    pub(crate) fn rows(self) -> u64 {
+        self.parts().0.into()
+    }
+
+    fn parts(self) -> (u32, u32) {
+        let index = u32::from(self.0.get()) - 1;
         let largest = (1..=MOST_ROWS).find(|largest| largest * (largest + 1) / 2 > index).unwrap_or(MOST_ROWS);
-        f64::from(index - largest * (largest - 1) / 2 + 1) / f64::from(largest)
+        (index - largest * (largest - 1) / 2 + 1, largest)
     }
 }
 
@@ -57,12 +88,22 @@ impl Default for Debits {
 impl Debits {
     /// An execution of `class` starts, after `epochs` epochs opened.
     pub fn dispatch(&mut self, class: Class, epochs: u64) {
-        self.dispatched[side(epochs)][class.index()] += 1;
+        self.dispatch_many(class, epochs, 1);
     }
 
     /// An execution that started after `epochs` epochs opened has ended.
     pub fn end(&mut self, epochs: u64) {
-        self.ended[side(epochs)] += 1;
+        self.end_many(epochs, 1);
+    }
+
+    /// `count` executions of `class` start, after `epochs` epochs opened.
+    pub fn dispatch_many(&mut self, class: Class, epochs: u64, count: u64) {
+        self.dispatched[side(epochs)][class.index()] += count;
+    }
+
+    /// `count` executions that started after `epochs` epochs opened have ended.
+    pub fn end_many(&mut self, epochs: u64, count: u64) {
+        self.ended[side(epochs)] += count;
     }
 
     /// Adds another shard's counts to these.
@@ -74,20 +115,41 @@ impl Debits {
         }
     }
 
+    /// Grows to `counts`, and says which side (0 or 1) has how many more of which class.
+    pub(crate) fn catch_up(&mut self, counts: &Self, mut more: impl FnMut(usize, Class, u64)) {
+        for side in 0..2 {
+            let tables = counts.dispatched[side].chunks(PART).zip(self.dispatched[side].chunks_mut(PART));
+            for (part, (now, known)) in tables.enumerate().filter(|(_, (now, known))| now != known) {
+                for (place, (now, known)) in now.iter().zip(known).enumerate().filter(|(_, (now, old))| **now > **old) {
+                    more(side, Class::at(part * PART + place), *now - *known);
+                    *known = *now;
+                }
+            }
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn executions(&self) -> u64 {
+        self.dispatched.iter().flatten().sum()
+    }
+
+    /// Their rows, as they are counted: at most 32 of each.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let classes = self.dispatched.iter().flat_map(|side| side.iter().enumerate());
+        classes.filter(|(_, count)| **count > 0).map(|(index, count)| *count * Class::at(index).rows()).sum()
+    }
+
     /// Executions in flight of those that started after an even (0) or odd (1) number of epochs.
-    pub(super) fn in_flight(&self, side: usize) -> u64 {
+    pub(crate) fn in_flight(&self, side: usize) -> u64 {
         self.dispatched[side].iter().sum::<u64>().saturating_sub(self.ended[side])
     }
 }
 
 /// Where executions are counted that started after `epochs` epochs.
-pub(super) const fn side(epochs: u64) -> usize {
+pub(crate) const fn side(epochs: u64) -> usize {
     (epochs % 2) as usize
-}
-
-/// Every class, by its index.
-pub(super) fn classes() -> impl Iterator<Item = Class> {
-    (0..CLASSES).map(|index| Class(u16::try_from(index).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -102,6 +164,7 @@ mod tests {
                 let class = Class::new(rows, largest);
                 assert_eq!(class.index(), index);
                 assert_eq!(class.weight().to_bits(), (f64::from(rows) / f64::from(largest)).to_bits());
+                assert_eq!(class.rows(), u64::from(rows));
                 index += 1;
             }
         }

@@ -13,10 +13,11 @@
 
 mod absolute;
 mod chain;
-mod debits;
+pub(crate) mod debits;
 mod gate;
+mod ledger;
 mod limit;
-mod mixture;
+pub(crate) mod mixture;
 mod relative;
 mod shard;
 mod threshold;
@@ -25,7 +26,8 @@ mod verdict;
 pub use absolute::{Absolute, Execution};
 pub use chain::{Chain, Sums, Ticket};
 pub use debits::{Class, Debits};
-pub use gate::{Gate, InOrder};
+pub use gate::Gate;
+pub use ledger::{Ledger, Page, Reader};
 pub use limit::{BadLimit, Limit, latency_limit};
 pub use relative::{BadRatio, Relative};
 pub use shard::{Shard, Shared};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{num::log_sum_exp, track::Track};
 
 /// How many times stable's rate the alternatives are, each over the limit `rho`.
@@ -15,7 +17,7 @@ const THETA: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0];
 /// `1 + Σ (ratio of the two - 1) / largest` over the bad rows. Exact for the random split, good for the balanced one,
 /// and not for the hash split, whose few heavy keys are no coins. Raw failures of both tracks count; overrides and
 /// fallbacks do not.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Relative {
     rho: f64,
     log: [f64; THETA.len()],

@@ -5,13 +5,17 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::slot::{Count, Slot};
+
 use super::{
     Class, Debits, MOST_ROWS, Ticket,
     debits::{CLASSES, side},
 };
 
-/// One thread's [`Debits`], read by others while it counts. A dispatch is one relaxed increment, an end another one.
+/// The [`Debits`] of one [`Slot`], read by others while they grow. A dispatch is one count, an end another one.
+/// Aligned so that no two threads write to one line of the cache.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Shard {
     dispatched: [Box<[AtomicU64]>; 2],
     ended: [AtomicU64; 2],
@@ -39,8 +43,8 @@ impl Shared {
         Self { largest: AtomicU32::new(0), epochs: AtomicU64::new(epochs) }
     }
 
-    /// An execution of `rows` rows starts, and is counted on `shard`.
-    pub fn dispatch(&self, shard: &Shard, rows: u32) -> Ticket {
+    /// An execution of `rows` rows starts, and is counted on `shard`, which is that of `slot`.
+    pub fn dispatch(&self, shard: &Shard, rows: u32, slot: Slot) -> Ticket {
         let counted = rows.clamp(1, MOST_ROWS);
         let mut largest = self.largest.load(Relaxed);
         if largest < counted {
@@ -49,7 +53,7 @@ impl Shared {
         // The number of epochs first, the count after it: the other order could credit an epoch that was not debited.
         let ticket = Ticket::new(Class::new(counted, largest), self.epochs.load(Acquire));
         if let Some(count) = shard.dispatched[side(ticket.epochs())].get(ticket.class().index()) {
-            count.fetch_add(1, Relaxed);
+            count.count(1, slot);
         }
         ticket
     }
@@ -62,9 +66,9 @@ impl Shared {
 }
 
 impl Shard {
-    /// The execution of `ticket` has ended; on any shard.
-    pub fn end(&self, ticket: &Ticket) {
-        self.ended[side(ticket.epochs())].fetch_add(1, Release);
+    /// The execution of `ticket` has ended; on any shard, which is that of `slot`.
+    pub fn end(&self, ticket: &Ticket, slot: Slot) {
+        self.ended[side(ticket.epochs())].count(1, slot);
     }
 }
 
@@ -109,22 +113,25 @@ mod tests {
     #[test]
     fn threads_lose_nothing() {
         let shared = Shared::default();
-        let shards: [Shard; 4] = std::array::from_fn(|_| Shard::default());
+        let shards: [Shard; 5] = std::array::from_fn(|_| Shard::default());
         let (chain, failed) = (Mutex::new(Chain::new(limit())), AtomicU64::new(0));
         std::thread::scope(|scope| {
-            for (thread, shard) in (0_u64..).zip(&shards) {
+            for (thread, shard) in (0_usize..).zip(&shards[..4]) {
                 let (shared, shards, chain, failed) = (&shared, &shards, &chain, &failed);
                 scope.spawn(move || {
-                    let mut seed = thread;
+                    let mut seed = thread as u64;
                     for n in 0..20_000_u32 {
-                        let mut ticket = shared.dispatch(shard, n % 40);
+                        let ticket = shared.dispatch(shard, n % 40, Slot::own(thread));
                         if unit(&mut seed) < 0.005 {
                             failed.fetch_add(1, Relaxed);
                             let mut chain = chain.lock().unwrap();
-                            chain.bad_so_far(&mut ticket, 0.5, f64::from(n) / 1000.0, &Debits::read(shards));
+                            chain.bad_so_far(ticket, &mut 0.0, 0.5, f64::from(n) / 1000.0, &Debits::read(shards));
                             shared.opened(chain.epochs());
                         }
-                        shards[(n % 4) as usize].end(&ticket);
+                        match n % 4 {
+                            0 => shards[4].end(&ticket, Slot::shared(4)),
+                            _ => shard.end(&ticket, Slot::own(thread)),
+                        }
                     }
                 });
             }
@@ -143,7 +150,8 @@ mod tests {
             (Shared::default(), [Shard::default(), Shard::default()], Absolute::new(limit()));
         for n in 0..10_000_u32 {
             let rows = 1 + n % 50;
-            shards[(n % 2) as usize].end(&shared.dispatch(&shards[(n % 2) as usize], rows));
+            let (shard, slot) = (&shards[(n % 2) as usize], Slot::own(0));
+            shard.end(&shared.dispatch(shard, rows, slot), slot);
             let execution = absolute.dispatch(rows);
             absolute.end(execution);
         }
@@ -173,8 +181,8 @@ mod tests {
                 }
                 // Failures end at once, successes later.
                 while let Some(place) = flight.iter().position(|(_, bad)| *bad) {
-                    let (mut ticket, _) = flight.remove(place);
-                    chain.bad_so_far(&mut ticket, 1.0, f64::from(n) / 20.0, &debits);
+                    let (ticket, _) = flight.remove(place);
+                    chain.bad_so_far(ticket, &mut 0.0, 1.0, f64::from(n) / 20.0, &debits);
                     debits.end(ticket.epochs());
                     found |= chain.log_e() >= 20.0_f64.ln();
                 }

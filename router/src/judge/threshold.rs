@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Verdict;
-use crate::num::float;
+use crate::{evidence::Counts, num::float};
 
 /// Parts that a window is counted in: its edge is blurred by one sixtieth, and memory is bounded.
 const PARTS: f64 = 60.0;
@@ -12,7 +14,7 @@ const PARTS: f64 = 60.0;
 /// `min_requests` of them. What people know from other tools, and what it costs: it looks again and again, and each look
 /// is another chance to be wrong. At 10 requests/s that fail at half the limit of 1 %, a window of 60 s demotes a good
 /// canary within 30 minutes in 999 of 1,000 runs; the sequential judge in none (examples/simulate).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
     window: f64,
     min_requests: u64,
@@ -21,7 +23,7 @@ pub struct Threshold {
     total: Part,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Part {
     /// When it began, in seconds.
     at: f64,
@@ -56,9 +58,16 @@ impl Threshold {
 
     /// An execution of `rows` rows ended at `now`, `bad_rows` of them badly. `now` never goes back.
     pub fn executed(&mut self, rows: u32, bad_rows: u32, now: f64) {
+        let mut counts = Counts::default();
+        counts.record(rows, bad_rows);
+        self.counted(&counts, now);
+    }
+
+    /// So much more was counted by `now`, which never goes back.
+    pub fn counted(&mut self, more: &Counts, now: f64) {
         self.forget(now);
-        let bad_rows = u64::from(bad_rows.min(rows));
-        let one = Part { at: now, rows: rows.into(), bad_rows, executions: 1, bad: u64::from(bad_rows > 0) };
+        let Counts { rows, bad_rows, executions, bad_executions: bad } = *more;
+        let one = Part { at: now, rows, bad_rows, executions, bad };
         self.total.add(&one);
         match self.parts.back_mut() {
             Some(last) if now - last.at < self.window / PARTS => last.add(&one),

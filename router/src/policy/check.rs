@@ -1,12 +1,16 @@
 //! What does not fit together in a policy.
 
 use std::fmt;
+use std::time::Duration;
 
 mod metrics;
 mod steps;
 
-use super::{CompareTo, JudgeKind, Max, Metric, MetricType, Notification, RolloutPolicy, Span};
+use super::{CompareTo, HashKey, JudgeKind, Max, Metric, MetricType, Notification, RolloutPolicy, Span};
 use crate::split::Split;
+
+/// Far beyond any fleet; the evidence that each of them needs alone grows with its logarithm.
+const MOST_REPLICAS: u32 = 100_000;
 
 /// One finding: its key, and what was expected and what came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,9 @@ impl RolloutPolicy {
         self.check_routing(&mut found);
         self.check_analysis(&mut found);
         steps::check(self, &mut found);
+        let (most, ready) = (self.fleet.max_replicas, self.fleet.min_ready);
+        found.unless((1..=MOST_REPLICAS).contains(&most), "fleet.maxReplicas", "1 to 100000", most);
+        found.unless((1..=100).contains(&ready), "fleet.minReady", "1 to 100 percent", ready);
         for (place, notification) in self.notifications.iter().enumerate() {
             check_notification(&format!("notifications[{place}]"), notification, &mut found);
         }
@@ -60,6 +67,18 @@ impl RolloutPolicy {
     pub fn after(&self) -> Span {
         let twice = || self.latency_limits().map(|(_, limit)| limit).max().map(|limit| Span(limit.0.saturating_mul(2)));
         self.routing.fallback.after.or_else(twice).unwrap_or(Span::secs(1))
+    }
+
+    /// The same where requests end after `timeout` whatever happens: what nobody has written is kept halfway between the
+    /// largest latency limit and that, so that stable has time to answer.
+    #[must_use]
+    pub fn after_within(&self, timeout: Duration) -> Span {
+        let limit = self.latency_limits().map(|(_, limit)| limit.0).max().unwrap_or_default();
+        let after = self.after();
+        if self.routing.fallback.after.is_some() || after.0 < timeout || limit >= timeout {
+            return after;
+        }
+        Span((limit + timeout) / 2)
     }
 
     /// Fixed limits of latency, with their places.
@@ -77,13 +96,11 @@ impl RolloutPolicy {
                 found.add("routing.hashKey", "expected a key such as {header: X-User-Id} for `split: hash`");
             }
             (Some(_), Split::Balanced | Split::Random) => found.add("routing.hashKey", "only `split: hash` has a key"),
-            (Some(key), Split::Hash) => {
-                found.unless(
-                    is_header(&key.header),
-                    "routing.hashKey.header",
-                    "a header's name",
-                    format!("{:?}", key.header),
-                );
+            (Some(HashKey::Header(name)), Split::Hash) => {
+                found.unless(is_header(name), "routing.hashKey.header", "a header's name", format!("{name:?}"));
+            }
+            (Some(HashKey::Field(name)), Split::Hash) => {
+                found.unless(!name.is_empty(), "routing.hashKey.field", "a key of `parameters`", "nothing");
             }
             (None, _) => {}
         }

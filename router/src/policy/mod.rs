@@ -4,19 +4,23 @@
 
 mod analysis;
 mod check;
+mod fleet;
 mod metric;
 mod notify;
 mod preset;
 mod routing;
+mod smoke;
 mod strategy;
 mod unsupported;
 mod values;
 
 pub use analysis::{Analysis, JudgeKind, OnStableFailing};
 pub use check::Problem;
+pub use fleet::Fleet;
 pub use metric::{CompareTo, Metric, MetricType, Rule, Source};
 pub use notify::{Notification, NotificationType, Occasion, Secret};
 pub use routing::{Fallback, FallbackOn, HashKey, Routing};
+pub use smoke::SmokeTests;
 pub use strategy::{BlueGreen, Canary, GateStep, OnInconclusive, Pause, Plan, Promote, Step, Strategy};
 pub use unsupported::Unsupported;
 pub use values::{Max, Quantile, Span};
@@ -35,6 +39,8 @@ pub struct RolloutPolicy {
     pub strategy: Strategy,
     /// What follows a demotion.
     pub abort: Abort,
+    /// What concerns several replicas.
+    pub fleet: Fleet,
     /// Who is told.
     pub notifications: Vec<Notification>,
 }

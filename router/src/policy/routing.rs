@@ -18,12 +18,14 @@ pub struct Routing {
     pub fallback: Fallback,
 }
 
-/// What the hash split hashes.
+/// What the hash split hashes: exactly one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HashKey {
+#[serde(rename_all = "camelCase")]
+pub enum HashKey {
     /// A header of the request.
-    pub header: String,
+    Header(String),
+    /// A key of the object `parameters` in the request's body.
+    Field(String),
 }
 
 /// Requests that the canary fails are answered by stable.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Span, Unsupported, preset};
+use super::{SmokeTests, Span, Unsupported, preset};
 use crate::weight::Weight;
 
 /// Exactly one of its keys.
@@ -26,6 +26,9 @@ pub struct Strategy {
 pub struct Canary {
     /// In this order.
     pub steps: Vec<Step>,
+    /// Requests that have to be answered well before the first step.
+    #[serde(default, skip_serializing_if = "SmokeTests::is_off")]
+    pub smoke_tests: SmokeTests,
     /// How long the old version stays loaded after promotion, ready to go back to.
     #[serde(default = "ten_minutes")]
     pub scale_down_delay: Span,
@@ -35,8 +38,8 @@ pub struct Canary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BlueGreen {
-    /// Whether the version's own examples have to be answered well before the first request.
-    pub smoke_tests: bool,
+    /// Requests that have to be answered well before the first one of a caller.
+    pub smoke_tests: SmokeTests,
     /// Whether it goes on without being told to.
     pub auto_promote: bool,
     /// How long the new version is watched before the alias moves.
@@ -47,7 +50,7 @@ pub struct BlueGreen {
 
 impl Default for BlueGreen {
     fn default() -> Self {
-        Self { smoke_tests: true, auto_promote: true, watch: ten_minutes(), scale_down_delay: ten_minutes() }
+        Self { smoke_tests: SmokeTests::Own, auto_promote: true, watch: ten_minutes(), scale_down_delay: ten_minutes() }
     }
 }
 
@@ -136,8 +139,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// How long the old version stays loaded after promotion.
     pub scale_down_delay: Span,
-    /// Whether the version's own examples have to be answered well before the first step.
-    pub smoke_tests: bool,
+    /// Requests that have to be answered well before the first step.
+    pub smoke_tests: SmokeTests,
 }
 
 impl Strategy {
@@ -145,9 +148,11 @@ impl Strategy {
     #[must_use]
     pub fn plan(&self) -> Plan {
         let (mut steps, scale_down_delay, smoke_tests) = match (&self.canary, &self.blue_green) {
-            (Some(canary), _) => (canary.steps.clone(), canary.scale_down_delay, false),
-            (None, Some(blue_green)) => (blue_green.steps(), blue_green.scale_down_delay, blue_green.smoke_tests),
-            (None, None) => (preset::phased_steps(), ten_minutes(), false),
+            (Some(canary), _) => (canary.steps.clone(), canary.scale_down_delay, canary.smoke_tests.clone()),
+            (None, Some(blue_green)) => {
+                (blue_green.steps(), blue_green.scale_down_delay, blue_green.smoke_tests.clone())
+            }
+            (None, None) => (preset::phased_steps(), ten_minutes(), SmokeTests::Off),
         };
         if !matches!(steps.last(), Some(Step::Promote(_))) {
             steps.push(Step::Promote(Promote::default()));
@@ -156,8 +161,9 @@ impl Strategy {
     }
 
     /// Of these steps, by their canary.
-    pub(super) const fn canary(steps: Vec<Step>) -> Self {
-        Self { canary: Some(Canary { steps, scale_down_delay: ten_minutes() }), blue_green: None, shadow: None }
+    pub(super) fn canary(steps: Vec<Step>) -> Self {
+        let canary = Canary { steps, smoke_tests: SmokeTests::Off, scale_down_delay: ten_minutes() };
+        Self { canary: Some(canary), blue_green: None, shadow: None }
     }
 }
 

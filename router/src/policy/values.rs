@@ -153,7 +153,7 @@ impl de::Visitor<'_> for MaxVisitor {
 }
 
 macro_rules! as_text {
-    ($($name:ident)*) => {$(
+    ($($name:ident $visitor:ident $expected:literal)*) => {$(
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -162,13 +162,30 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                deserializer.deserialize_str($visitor)
+            }
+        }
+
+        struct $visitor;
+
+        impl de::Visitor<'_> for $visitor {
+            type Value = $name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($expected)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                text.parse().map_err(E::custom)
             }
         }
     )*};
 }
 
-as_text!(Span Quantile);
+as_text! {
+    Span SpanVisitor "a duration such as 10s, 250ms, 5m or 24h"
+    Quantile QuantileVisitor "a quantile such as p50, p95 or p99.9"
+}
 
 #[cfg(test)]
 mod tests {

@@ -18,9 +18,12 @@ impl<'a> Change<'a> {
         Self { before, state: before.clone(), rules, now, effects: Vec::new(), what: Vec::new() }
     }
 
-    /// Something to do.
+    /// Something to do. Aliases are left alone where they are somebody else's to move.
     pub fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
+        let moves = matches!(effect, Effect::SetAlias(..) | Effect::ClearCanary);
+        if self.rules.moves_aliases || !moves {
+            self.effects.push(effect);
+        }
     }
 
     /// Something for the audit: there is a change.
@@ -41,6 +44,10 @@ impl<'a> Change<'a> {
 
     /// The new state and its effects: the weight first, the audit last.
     pub fn done(mut self) -> (State, Vec<Effect>) {
+        if self.before.trying().is_some() && self.state.trying().is_none() {
+            // Nobody looks at stable any more.
+            self.state.stable_failing = false;
+        }
         let weight: Weight = self.state.weight();
         if weight != self.before.weight() {
             self.effects.insert(0, Effect::SetWeight(weight));

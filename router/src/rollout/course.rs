@@ -52,6 +52,19 @@ impl Change<'_> {
         }
     }
 
+    /// Others can load it: somebody has to look. A rollout that waits for somebody already goes on waiting.
+    pub fn replica_unfit(&mut self, digest: &str, why: &str) {
+        let is_tried = |course: &Course| course.version.digest == digest;
+        if matches!(&self.state.phase, Phase::Progressing(course) if is_tried(course))
+            && let Some(course) = self.take_course()
+        {
+            let message = format!("version {} cannot be loaded everywhere: {why}", course.version.name);
+            self.note(message.clone());
+            self.effect(Effect::Notify(Occasion::Inconclusive, message));
+            self.state.phase = Phase::Paused { course, by: PausedBy::Unfit };
+        }
+    }
+
     /// Goes on from step `place`, until one takes time.
     pub fn proceed(&mut self, place: usize) {
         let Some(mut course) = self.take_course() else { return };

@@ -1,11 +1,12 @@
 //! How a rollout ends.
 
-use super::{Alias, Course, Effect, PausedBy, Phase, Reason, change::Change};
+use super::{Alias, Course, Effect, PausedBy, Phase, Reason, Version, change::Change};
 use crate::{policy::Occasion, weight::Weight};
 
 impl Change<'_> {
     /// The canary is good: all requests go to it, and the aliases follow.
     pub fn promote(&mut self, course: Course, moves: bool) {
+        let moves = moves && self.rules.moves_aliases;
         let (old, new) = (self.state.stable.clone(), course.version);
         if moves {
             // First: a crash between the two leaves a way back.
@@ -49,7 +50,7 @@ impl Change<'_> {
     pub fn demote(&mut self, reason: Reason) {
         let Some(version) = self.state.trying().cloned() else { return };
         self.note(format!("version {} is demoted: {reason}", version.name));
-        self.move_back();
+        let back = self.move_back();
         let until = self.now + self.rules.quarantine;
         let now = self.now;
         self.state.quarantine.retain(|_, until| *until > now);
@@ -58,14 +59,17 @@ impl Change<'_> {
         self.effect(Effect::Tag { version: version.clone(), state: "demoted", reason: reason.to_string(), at: now });
         let message = format!("version {} is demoted: {reason}", version.name);
         self.effect(Effect::Notify(Occasion::Demoted, message));
-        self.state.phase = Phase::Demoted { version, reason, at: now };
+        self.state.phase = Phase::Demoted { version, reason, at: now, back };
     }
 
     /// The canary is taken out for another reason. Nothing where nothing is tried.
     pub fn abort(&mut self, reason: Reason) {
         if self.state.trying().is_some() {
-            self.move_back();
+            let moved = self.move_back();
             self.give_up(reason);
+            if let Phase::Aborted { back, .. } = &mut self.state.phase {
+                *back = moved;
+            }
         }
     }
 
@@ -77,15 +81,15 @@ impl Change<'_> {
         let (state, at) = ("aborted", self.now);
         self.effect(Effect::Tag { version: version.clone(), state, reason: reason.to_string(), at });
         self.effect(Effect::Notify(Occasion::Aborted, message));
-        self.state.phase = Phase::Aborted { version, reason, at };
+        self.state.phase = Phase::Aborted { version, reason, at, back: None };
     }
 
     /// Where stable was moved by a promotion, it goes back. `previous` stays: it points there too.
-    fn move_back(&mut self) {
-        if let Phase::Promoted { old: Some(old), moved: true, .. } = &self.state.phase {
-            let old = old.clone();
-            self.effect(Effect::SetAlias(Alias::Stable, old));
-        }
+    fn move_back(&mut self) -> Option<Version> {
+        let Phase::Promoted { old: Some(old), moved: true, .. } = &self.state.phase else { return None };
+        let old = old.clone();
+        self.effect(Effect::SetAlias(Alias::Stable, old.clone()));
+        Some(old)
     }
 
     /// Stable fails as well: no weight, no quarantine.

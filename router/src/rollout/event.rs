@@ -13,6 +13,8 @@ pub enum Event {
     CanaryReady(String),
     /// The version with this digest cannot be loaded, or failed its smoke tests; why.
     CanaryUnfit(String, String),
+    /// One replica of several cannot load the version with this digest; which, and why.
+    ReplicaUnfit(String, String),
     /// There is no alias `canary`.
     CanaryRemoved,
     /// The alias `stable` points to this version. May be told again and again.
@@ -27,6 +29,13 @@ pub enum Event {
         metric: String,
         /// What it said.
         verdict: Verdict,
+    },
+    /// The canary fails as stable does at the same time, so that none of it is shown to be the canary's fault.
+    Outage {
+        /// Of which rollout.
+        start: u64,
+        /// What was observed of the canary: the share of rows that failed.
+        value: f64,
     },
     /// Another replica has taken the canary out.
     Veto {

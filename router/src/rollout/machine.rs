@@ -17,16 +17,19 @@ pub struct Rules {
     pub quarantine: f64,
     /// What a breach means while stable fails as well.
     pub on_stable_failing: OnStableFailing,
+    /// Whether a promotion may move the registry's aliases. Where it may not, somebody else moves them.
+    pub moves_aliases: bool,
 }
 
 impl Rules {
-    /// Those of a policy.
+    /// Those of a policy, in a registry whose aliases may be moved.
     #[must_use]
     pub fn of(policy: &RolloutPolicy) -> Self {
         Self {
             plan: policy.strategy.plan(),
             quarantine: policy.abort.quarantine.as_secs(),
             on_stable_failing: policy.analysis.on_stable_failing,
+            moves_aliases: true,
         }
     }
 }
@@ -51,6 +54,7 @@ pub fn step(state: &State, rules: &Rules, event: &Event, now: f64) -> Result<(St
         Event::CanaryAppeared(version) => change.canary_appeared(version),
         Event::CanaryReady(digest) => change.canary_ready(digest),
         Event::CanaryUnfit(digest, why) => change.demote_digest(digest, Reason::Unfit(why.clone())),
+        Event::ReplicaUnfit(digest, why) => change.replica_unfit(digest, why),
         Event::CanaryRemoved => change.canary_removed(),
         Event::StableMoved(version) => change.stable_moved(version),
         Event::StableFailing(failing) => change.stable_failing(*failing),
@@ -61,7 +65,8 @@ pub fn step(state: &State, rules: &Rules, event: &Event, now: f64) -> Result<(St
         Event::Veto { start, digest, why } if *start == state.starts => {
             change.demote_digest(digest, Reason::Veto(why.clone()));
         }
-        Event::Judged { .. } | Event::Veto { .. } => {}
+        Event::Outage { start, value } if *start == state.starts => change.outage(*value),
+        Event::Judged { .. } | Event::Veto { .. } | Event::Outage { .. } => {}
         Event::Gate { start, step, passed } => change.gate(*start, *step, *passed),
         Event::Tick { start, executions } => change.tick(*start, *executions),
         Event::Command(command) => change.command(*command)?,
@@ -93,6 +98,14 @@ impl Change<'_> {
             Phase::Suspended { .. } if suspends => {}
             Phase::Progressing(_) | Phase::Paused { .. } if suspends => self.suspend(&reason),
             _ => self.demote(reason),
+        }
+    }
+
+    /// Canary and stable fail together: the canary is not to blame, and not to be tried on until that is over.
+    fn outage(&mut self, value: f64) {
+        let suspends = self.state.stable_failing && self.rules.on_stable_failing == OnStableFailing::Suspend;
+        if suspends && matches!(self.state.phase, Phase::Progressing(_) | Phase::Paused { .. }) {
+            self.suspend(&Reason::Outage { value });
         }
     }
 

@@ -2,9 +2,18 @@
 
 use super::{Effect, Phase, Reason, Version, change::Change};
 
+/// How long a promotion that was taken back may take to be seen in the registry, in seconds. Whoever moves the alias there
+/// later means it.
+const ON_ITS_WAY: f64 = 600.0;
+
 impl Change<'_> {
     pub fn canary_appeared(&mut self, version: &Version) {
-        if self.state.canary.as_ref().is_some_and(|canary| canary.digest == version.digest) {
+        if let Some(canary) = self.state.canary.as_mut().filter(|canary| canary.digest == version.digest) {
+            if canary.name != version.name {
+                canary.name.clone_from(&version.name);
+                self.note(format!("canary is version {}, with the same files", version.name));
+                self.rename(version);
+            }
             return;
         }
         self.state.canary = Some(version.clone());
@@ -19,13 +28,27 @@ impl Change<'_> {
         self.begin_if_new();
     }
 
+    /// What is tried has another number by now.
+    fn rename(&mut self, version: &Version) {
+        if let Phase::Progressing(course) | Phase::Paused { course, .. } | Phase::Suspended { course, .. } =
+            &mut self.state.phase
+            && course.version.digest == version.digest
+        {
+            course.version.name.clone_from(&version.name);
+        }
+    }
+
     /// Starts what the alias `canary` points to, unless it is stable already or in quarantine.
     pub fn begin_if_new(&mut self) {
         let Some(canary) = self.state.canary.clone() else { return };
-        if self.state.stable.as_ref().is_some_and(|stable| stable.digest == canary.digest) {
+        let stable = self.state.stable.clone().filter(|stable| stable.digest == canary.digest);
+        if stable.as_ref().is_some_and(|stable| stable.name == canary.name) {
             // A promotion that was cut off after stable had moved.
             self.note("canary is stable already");
             self.effect(Effect::ClearCanary);
+        } else if let Some(stable) = stable {
+            // Whoever registered the same files twice may want to keep the alias.
+            self.note(format!("version {} has the files of stable, version {}", canary.name, stable.name));
         } else if let Some(until) = self.state.quarantined(&canary.digest, self.now) {
             let hours = (until - self.now) / 3600.0;
             self.note(format!("version {} is in quarantine for {hours:.1} h", canary.name));
@@ -65,6 +88,13 @@ impl Change<'_> {
                 self.give_up(Reason::StableMoved);
             }
             Phase::Idle | Phase::Demoted { .. } | Phase::Aborted { .. } => {
+                // A promotion that was taken back may be seen only now; the way back comes behind it.
+                if let Phase::Demoted { version: taken, at, back, .. } | Phase::Aborted { version: taken, at, back, .. } =
+                    &mut self.state.phase
+                    && (taken.digest != version.digest || self.now - *at >= ON_ITS_WAY)
+                {
+                    *back = None;
+                }
                 if self.state.canary.as_ref().is_some_and(|canary| canary.digest == version.digest) {
                     self.effect(Effect::ClearCanary);
                 }

@@ -35,6 +35,10 @@ pub struct State {
     pub stable_failing: bool,
     /// Since when it does or does not, in seconds.
     pub stable_since: f64,
+    /// When the registry was read that `stable` and `canary` are from, in seconds: of several replicas, one that has read
+    /// it before then knows less.
+    #[serde(default)]
+    pub seen_at: f64,
 }
 
 /// Where a rollout stands.
@@ -79,6 +83,9 @@ pub enum Phase {
         reason: Reason,
         /// When, in seconds.
         at: f64,
+        /// Where the alias `stable` is moved back to, until it has arrived there.
+        #[serde(default)]
+        back: Option<Version>,
     },
     /// Taken out by hand, or from outside.
     Aborted {
@@ -88,6 +95,9 @@ pub enum Phase {
         reason: Reason,
         /// When, in seconds.
         at: f64,
+        /// Where the alias `stable` is moved back to, until it has arrived there.
+        #[serde(default)]
+        back: Option<Version>,
     },
 }
 
@@ -131,6 +141,8 @@ pub enum PausedBy {
     Operator,
     /// A gate did not get what it needs to decide.
     Inconclusive,
+    /// A replica cannot load the canary.
+    Unfit,
 }
 
 /// Why a version was taken out.
@@ -141,10 +153,16 @@ pub enum Reason {
     Breach {
         /// Its name.
         metric: String,
-        /// What was observed.
+        /// What was observed: infinite beside a stable version that never fails.
+        #[serde(with = "crate::num::ratio")]
         value: f64,
         /// What is allowed.
         limit: f64,
+    },
+    /// Stable failed at the same time.
+    Outage {
+        /// The share of the canary's rows that failed.
+        value: f64,
     },
     /// Another replica saw it.
     Veto(String),
@@ -217,13 +235,46 @@ impl Phase {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Breach { metric, value, limit } => write!(f, "{metric}: {value} is above {limit}"),
+            Self::Breach { metric, value, limit } => write!(f, "{metric}: {} is above {limit}", short(*value)),
+            Self::Outage { value } => write!(f, "{:.1} % of its rows fail", 100.0 * value),
             Self::Veto(why) | Self::Unfit(why) => f.write_str(why),
             Self::Operator => f.write_str("operator"),
             Self::StableMoved => f.write_str("stable_moved"),
             Self::CanaryRemoved => f.write_str("canary_removed"),
             Self::Superseded => f.write_str("superseded"),
             Self::Inconclusive => f.write_str("inconclusive"),
+        }
+    }
+}
+
+/// A number with three digits, as people want to read it.
+fn short(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let factor = 10_f64.powf(2.0 - value.abs().log10().floor());
+    (value * factor).round() / factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_three_digits() {
+        let reason = |value| Reason::Breach { metric: "errors".to_owned(), value, limit: 0.01 }.to_string();
+        assert_eq!(reason(0.139_534_883_720_930_23), "errors: 0.14 is above 0.01");
+        assert_eq!(reason(1.0), "errors: 1 is above 0.01");
+        assert_eq!(reason(0.010_23), "errors: 0.0102 is above 0.01");
+        assert_eq!(reason(f64::INFINITY), "errors: inf is above 0.01");
+    }
+
+    #[test]
+    fn a_breach_beside_a_stable_version_that_never_fails_survives_being_stored() {
+        for value in [f64::INFINITY, 0.25] {
+            let reason = Reason::Breach { metric: "versus".to_owned(), value, limit: 1.5 };
+            let stored = serde_json::to_string(&reason).unwrap();
+            assert_eq!(serde_json::from_str::<Reason>(&stored).unwrap(), reason, "{stored}");
         }
     }
 }

@@ -20,7 +20,7 @@ fn close(ours: f64, theirs: f64, what: &str) {
 /// Both forms of the absolute test over one stream of events; the second counts on three shards.
 struct Both {
     absolute: Absolute,
-    flight: Vec<Option<(Execution, Ticket, u32)>>,
+    flight: Vec<Option<(Execution, Ticket, f64, u32)>>,
     chain: Chain,
     shards: [Debits; 3],
     largest: u32,
@@ -46,17 +46,17 @@ impl Both {
                 self.largest = self.largest.max(rows);
                 let ticket = Ticket::new(Class::new(rows, self.largest), self.chain.epochs());
                 self.shards[id % 3].dispatch(ticket.class(), ticket.epochs());
-                self.flight.push(Some((self.absolute.dispatch(rows), ticket, rows)));
+                self.flight.push(Some((self.absolute.dispatch(rows), ticket, 0.0, rows)));
             }
             Event::Bad { id, bad, now } => {
                 let counts = self.counts();
-                let (execution, ticket, rows) = self.flight[id].as_mut().unwrap();
+                let (execution, ticket, known, rows) = self.flight[id].as_mut().unwrap();
                 let fraction = f64::from(bad) / f64::from(*rows);
                 self.absolute.bad_so_far(execution, fraction, now);
-                self.chain.bad_so_far(ticket, fraction, now, &counts);
+                self.chain.bad_so_far(*ticket, known, fraction, now, &counts);
             }
             Event::End { id } => {
-                let (execution, ticket, _) = self.flight[id].take().unwrap();
+                let (execution, ticket, ..) = self.flight[id].take().unwrap();
                 self.absolute.end(execution);
                 self.shards[(id + 1) % 3].end(ticket.epochs());
             }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use perch_router::{
-    policy::{GateStep, Metric, Pause, Plan, Promote, RolloutPolicy, Rule, Span, Step},
+    policy::{GateStep, HashKey, Metric, Pause, Plan, Promote, RolloutPolicy, Rule, SmokeTests, Span, Step},
     split::Split,
     weight::Weight,
 };
@@ -40,7 +40,13 @@ fn a_whole_policy_is_read() {
 #[test]
 fn policies_survive_the_store() {
     let all = [policy(include_str!("whole.yaml")), RolloutPolicy::phased(), RolloutPolicy::four_steps()];
-    for policy in all.into_iter().chain([policy("strategy: {blueGreen: {}}")]) {
+    let more = [
+        policy("strategy: {blueGreen: {}}"),
+        policy(
+            "{routing: {split: hash, hashKey: {field: u}}, strategy: {canary: {smokeTests: true, steps: [setWeight: 5]}}}",
+        ),
+    ];
+    for policy in all.into_iter().chain(more) {
         let json = serde_json::to_string(&policy).unwrap();
         assert_eq!(serde_json::from_str::<RolloutPolicy>(&json).unwrap(), policy, "{json}");
     }
@@ -71,7 +77,35 @@ fn every_strategy_ends_with_a_promotion() {
         steps("strategy: {blueGreen: {watch: 3m, autoPromote: false}}"),
         [Step::Pause(Pause::default()), Step::SetWeight(Weight::FULL), watch, promote]
     );
-    assert!(policy("strategy: {blueGreen: {}}").strategy.plan().smoke_tests);
+}
+
+#[test]
+fn smoke_tests_are_off_own_or_in_a_file() {
+    let tests = |yaml: &str| policy(yaml).strategy.plan().smoke_tests;
+    let file = || SmokeTests::File("curve.jsonl".to_owned());
+    assert_eq!(tests("strategy: {blueGreen: {}}"), SmokeTests::Own);
+    assert_eq!(tests("strategy: {blueGreen: {smokeTests: false}}"), SmokeTests::Off);
+    assert_eq!(tests("strategy: {blueGreen: {smokeTests: {file: curve.jsonl}}}"), file());
+    assert_eq!(tests("strategy: {canary: {steps: [setWeight: 5]}}"), SmokeTests::Off);
+    assert_eq!(tests("strategy: {canary: {smokeTests: {file: curve.jsonl}, steps: [setWeight: 5]}}"), file());
+    assert_eq!(tests("{}"), SmokeTests::Off);
+    // As rollouts that were started before this was more than true or false have stored it.
+    for (json, tests) in [("true", SmokeTests::Own), ("false", SmokeTests::Off), (r#"{"file":"curve.jsonl"}"#, file())]
+    {
+        let stored = format!(r#"{{"steps":[],"scaleDownDelay":"10m","smokeTests":{json}}}"#);
+        let plan: Plan = serde_json::from_str(&stored).unwrap();
+        assert_eq!(plan.smoke_tests, tests);
+        assert_eq!(serde_json::to_string(&plan).unwrap(), stored);
+    }
+}
+
+#[test]
+fn the_hash_is_of_a_header_or_of_a_field() {
+    let key = |yaml: &str| policy(&format!("routing: {{split: hash, hashKey: {yaml}}}")).routing.hash_key;
+    assert_eq!(key("{header: X-User-Id}"), Some(HashKey::Header("X-User-Id".to_owned())));
+    assert_eq!(key("{field: user_id}"), Some(HashKey::Field("user_id".to_owned())));
+    let json = serde_json::to_string(&key("{field: user_id}")).unwrap();
+    assert_eq!(json, r#"{"field":"user_id"}"#);
 }
 
 #[test]
@@ -92,6 +126,11 @@ fn what_cannot_be_read_is_an_error() {
     for (yaml, part) in [
         ("routing: {splitt: hash}", "splitt"),
         ("routing: {split: even}", "even"),
+        ("routing: {hashKey: {header: a, field: b}}", ""),
+        ("routing: {hashKey: {}}", ""),
+        ("routing: {hashKey: {cookie: a}}", "cookie"),
+        ("strategy: {blueGreen: {smokeTests: some}}", "true, false or {file: PATH}"),
+        ("strategy: {blueGreen: {smokeTests: {path: x}}}", "path"),
         ("analysis: {metrics: [{name: a, type: error-rate, max: 1x}]}", "expected a duration"),
         ("analysis: {metrics: [{name: a, type: latency, quantile: 95, max: 1s}]}", "p99.9"),
         ("strategy: {canary: {steps: [setWeight: 101]}}", "percent from 0 to 100"),

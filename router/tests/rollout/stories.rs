@@ -2,7 +2,7 @@
 
 use perch_router::{
     policy::Occasion,
-    rollout::{Alias, Command, Effect, Event, Phase, Reason},
+    rollout::{Alias, Command, Effect, Event, Phase, Reason, Rules},
     weight::Weight,
 };
 
@@ -25,6 +25,30 @@ fn told(effects: &[Effect]) -> Vec<Occasion> {
         _ => None,
     };
     effects.iter().filter_map(occasion).collect()
+}
+
+#[test]
+fn aliases_that_are_somebody_elses_stay() {
+    let rules = Rules { moves_aliases: false, ..rules("strategy: {canary: {steps: [setWeight: 100]}}") };
+    let mut story = Story::new(rules);
+    let moves = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::SetAlias(..) | Effect::ClearCanary));
+    let mut effects = story.tell(Event::CanaryAppeared(version(2)));
+    effects.extend(story.tell(Event::CanaryReady(version(2).digest)));
+    assert!(told(&effects).contains(&Occasion::Promoted), "{effects:?}");
+    assert!(matches!(story.state.phase, Phase::Promoted { moved: false, .. }), "{:?}", story.state.phase);
+    effects.extend(story.wait(3600, 0));
+    assert_eq!(story.shown(), ("promoted", "100".to_owned()), "until somebody moves stable");
+    effects.extend(story.tell(Event::StableMoved(version(2))));
+    effects.extend(story.wait(1, 0));
+    assert!(effects.contains(&Effect::Retire(Some(version(1)))), "{effects:?}");
+    assert_eq!(story.shown(), ("idle", "0".to_owned()));
+    // The alias `canary` is theirs, too.
+    effects.extend(story.tell(Event::CanaryRemoved));
+    effects.extend(story.tell(Event::CanaryAppeared(version(3))));
+    effects.extend(story.tell(Event::CanaryReady(version(3).digest)));
+    effects.extend(story.breach());
+    assert_eq!(story.shown().0, "demoted");
+    assert!(!moves(&effects), "{effects:?}");
 }
 
 #[test]

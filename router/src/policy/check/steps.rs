@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::{
-    policy::{GateStep, MetricType, RolloutPolicy, Step},
+    policy::{GateStep, MetricType, RolloutPolicy, SmokeTests, Step},
     weight::Weight,
 };
 
@@ -17,6 +17,12 @@ pub(super) fn check(policy: &RolloutPolicy, found: &mut Findings) {
             _ => None,
         };
         found.unless(got.is_none(), "strategy", "one of `canary` and `blueGreen`", got.unwrap_or_default());
+    }
+    let own = strategy.blue_green.as_ref().map(|blue_green| ("blueGreen", &blue_green.smoke_tests));
+    let stepwise = strategy.canary.as_ref().map(|canary| ("canary", &canary.smoke_tests));
+    for (name, tests) in stepwise.into_iter().chain(own) {
+        let named = !matches!(tests, SmokeTests::File(path) if path.trim().is_empty());
+        found.unless(named, &format!("strategy.{name}.smokeTests.file"), "a file", "nothing");
     }
     let Some(canary) = &strategy.canary else { return };
     let key = "strategy.canary.steps";
