@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::admin::access::Access;
+use crate::cache::ResponseCache;
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, StateUrl};
 use crate::error::{ApiError, Kind};
 use crate::http::body::BodyLimits;
 use crate::http::health::{self, Health};
 use crate::http::metrics::{self as metrics_http, Recorded};
+use crate::http::texts;
 use crate::layers::{self, Shared, Spans, Stack};
 use crate::lifecycle::{self, Lifecycle};
 use crate::listener::{self, BindError};
@@ -30,8 +32,14 @@ use crate::metrics;
 use crate::reactor::{Reactor, ReactorOptions, Seat};
 use crate::reconcile::{Reconciler, Refresh, Tools};
 use crate::registries::Registries;
+use crate::rollouts::notify::Receivers;
+use crate::rollouts::registry_writes::RegistryWrites;
+use crate::rollouts::{self, Driver, Rollouts};
 use crate::serving::Serving;
 use crate::writeback::WriteBack;
+
+/// How long the start waits for the store of rollouts.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The server cannot start.
 #[derive(Debug, Error)]
@@ -42,6 +50,9 @@ pub enum StartError {
     /// The registry cannot be followed as configured.
     #[error("{0}")]
     Registry(String),
+    /// Notifications cannot be sent as configured.
+    #[error("{0}")]
+    Notifications(String),
     /// Metrics cannot be recorded.
     #[error("metrics: {0}")]
     Metrics(#[from] BuildError),
@@ -60,6 +71,7 @@ pub struct App {
     watchdog: Watchdog,
     registries: Arc<Registries>,
     writes: WriteBack,
+    cache: Option<Arc<ResponseCache>>,
     cores: usize,
     spans: Spans,
 }
@@ -73,6 +85,7 @@ impl App {
         let mut registries = Registries::open(&config).map_err(StartError::Registry)?;
         registries.spare_read_only();
         Ok(Self {
+            cache: ResponseCache::new(config.server.response_cache).map(Arc::new),
             config: Arc::new(config),
             loader,
             catalog: Arc::default(),
@@ -113,11 +126,19 @@ impl App {
         };
         let admin_address = admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
 
+        let (mut driver, rollouts) = self.rollouts(address)?;
+        // What was tried and what rests is known before anything is loaded; a store that takes its time opens later.
+        let opened = control.block_on(async { tokio::time::timeout(STORE_PATIENCE, driver.open()).await });
+        if opened.is_err() {
+            tracing::warn!(patience = ?STORE_PATIENCE, "the store of rollouts takes its time: starting without it");
+        }
         let tools = Tools {
             loader: self.loader.clone(),
             watchdog: self.watchdog.clone(),
             registries: self.registries.clone(),
             writes: self.writes.clone(),
+            rollouts: rollouts.clone(),
+            cache: self.cache.clone(),
             cores: self.cores,
         };
         let reconciler = Reconciler::new(self.config.clone(), tools, self.catalog.clone(), self.lifecycle.clone());
@@ -125,21 +146,23 @@ impl App {
         let finished = CancellationToken::new();
         let shared = Arc::new(Shared::new(self.lifecycle.clone(), server.max_in_flight));
         let bodies = Arc::new(BodyLimits::new(server.max_body, server.max_buffered));
-        let reactors = (0..self.cores).map(|number| self.reactor(number, &shared, &bodies, &finished, &refresh));
+        let reactors =
+            (0..self.cores).map(|number| self.reactor(number, &shared, &bodies, &finished, (&refresh, &rollouts)));
         let reactors: Arc<Vec<Reactor>> = Arc::new(reactors.collect::<io::Result<_>>()?);
 
         let entered = control.enter();
-        self.lifecycle.spawn(upkeep(self.recorder.clone(), self.lifecycle.stopping().clone()));
+        self.lifecycle.spawn(upkeep(self.recorder.clone(), self.cache.clone(), self.lifecycle.stopping().clone()));
         self.lifecycle.spawn(reconciler.run());
+        self.lifecycle.spawn(driver.run());
         let registries = self.registries.feeds().iter().map(|feed| feed.registry.clone()).collect();
         self.lifecycle.spawn(self.writes.clone().run(registries, self.lifecycle.stopping().clone()));
         let stopping = self.lifecycle.stopping().clone();
         self.lifecycle.spawn(listener::accept(main, reactors.clone(), server.max_connections, stopping));
         if let Some(second) = second {
-            self.serve_aside("server.metricsListen", second, self.probes());
+            self.serve_aside("server.metricsListen", second, self.probes(&rollouts));
         }
         if let (Some(admin), Some(address)) = (admin, admin_address) {
-            let routes = self.admin(&refresh, Access::at(address, server));
+            let routes = self.admin((&refresh, &rollouts), Access::at(address, server));
             let routes = routes.fallback(async || ApiError::new(Kind::NotFound, "no such path"));
             self.serve_aside("server.adminListen", admin, layers::scoped(routes, shared));
         }
@@ -148,13 +171,40 @@ impl App {
         Ok(Running { app: self, control, reactors, finished, address, metrics_address, admin_address })
     }
 
+    /// Everybody whom a policy wants to be told of something.
+    fn receivers(&self) -> Result<Receivers, StartError> {
+        let rollouts = self.config.models.iter().map(|model| &model.rollout).chain([&self.config.registry.rollout]);
+        let receivers = Receivers::new(rollouts.flat_map(|rollout| &rollout.receivers));
+        let receivers = receivers.map_err(StartError::Notifications)?;
+        let alone = matches!(self.config.state, StateUrl::Sqlite(_));
+        Ok(if alone { receivers } else { receivers.beside_others() })
+    }
+
+    /// Who drives rollouts, and the handle of everybody else.
+    fn rollouts(&self, address: SocketAddr) -> Result<(Driver, Rollouts), StartError> {
+        let parts = rollouts::Parts {
+            place: self.config.state.clone(),
+            replica: replica(address),
+            cache: self.config.artifacts.cache.clone(),
+            audit_log: self.config.rollouts.audit_log.clone(),
+            catalog: self.catalog.clone(),
+            lifecycle: self.lifecycle.clone(),
+            timeout: self.config.server.request_timeout,
+            // One for each reactor, and one for all other threads.
+            slots: self.cores + 1,
+            registry: RegistryWrites::new(self.registries.feeds().to_vec()),
+            receivers: self.receivers()?,
+        };
+        Ok(Driver::new(parts))
+    }
+
     fn reactor(
         &self,
         number: usize,
         shared: &Arc<Shared>,
         bodies: &Arc<BodyLimits>,
         finished: &CancellationToken,
-        refresh: &Refresh,
+        admin: (&Refresh, &Rollouts),
     ) -> io::Result<Reactor> {
         let server = &self.config.server;
         let serving = Arc::new(Serving {
@@ -162,15 +212,23 @@ impl App {
             lifecycle: self.lifecycle.clone(),
             timeout: server.request_timeout,
             bodies: bodies.clone(),
+            cores: self.cores,
         });
+        let seat = Seat { reactor: number, serving, config: self.config.clone() };
         // POST /predict never comes here: the stack answers it without a detour.
         let wrong_method = async || ([(ALLOW, "POST")], ApiError::new(Kind::MethodNotAllowed, "this path takes POST"));
         let others = Router::new()
             .route("/predict", any(wrong_method))
-            .merge(self.admin(refresh, Access::of_main(server)))
+            .merge(texts::routes(seat.clone()))
+            .merge(self.admin(admin, Access::of_main(server)))
             .fallback(async || ApiError::new(Kind::NotFound, "no such path"));
-        let seat = Seat { reactor: number, serving };
-        let stack = Stack { probes: self.probes(), others, seat, shared: shared.clone(), spans: self.spans };
+        let stack = Stack {
+            probes: self.probes(admin.1),
+            others,
+            seat: Arc::new(seat),
+            shared: shared.clone(),
+            spans: self.spans,
+        };
         let options = ReactorOptions {
             stack: Arc::new(stack),
             lifecycle: self.lifecycle.clone(),
@@ -191,14 +249,19 @@ impl App {
         });
     }
 
-    fn admin(&self, refresh: &Refresh, access: Access) -> Router {
-        let admin = Admin { config: self.config.clone(), catalog: self.catalog.clone(), refresh: refresh.clone() };
+    fn admin(&self, (refresh, rollouts): (&Refresh, &Rollouts), access: Access) -> Router {
+        let (config, catalog, lifecycle) = (self.config.clone(), self.catalog.clone(), self.lifecycle.clone());
+        let admin = Admin { config, catalog, refresh: refresh.clone(), rollouts: rollouts.clone(), lifecycle };
         admin.routes(access)
     }
 
-    fn probes(&self) -> Router {
-        let health =
-            Health { catalog: self.catalog.clone(), lifecycle: self.lifecycle.clone(), writes: self.writes.clone() };
+    fn probes(&self, rollouts: &Rollouts) -> Router {
+        let health = Health {
+            catalog: self.catalog.clone(),
+            lifecycle: self.lifecycle.clone(),
+            writes: self.writes.clone(),
+            rollouts: rollouts.clone(),
+        };
         let health = Router::new()
             .route("/health", get(health::ready))
             .route("/health/live", get(health::live))
@@ -211,12 +274,17 @@ impl App {
 }
 
 /// Histograms keep every sample until they are drained: without a scraper they would grow for ever.
-async fn upkeep(recorder: PrometheusHandle, stopping: CancellationToken) {
+async fn upkeep(recorder: PrometheusHandle, cache: Option<Arc<ResponseCache>>, stopping: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
-            _ = tick.tick() => recorder.run_upkeep(),
+            _ = tick.tick() => {}
+        }
+        recorder.run_upkeep();
+        if let Some(cache) = &cache {
+            cache.tidy();
+            metrics::set_cache_size(cache.size());
         }
     }
 }
@@ -283,5 +351,14 @@ impl Running {
         }
         tracing::info!(clean, "stopped");
         clean
+    }
+}
+
+/// What people call this process: its host, which is the pod's name, and its port.
+fn replica(address: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => address.to_string(),
+        host => format!("{host}:{}", address.port()),
     }
 }

@@ -7,14 +7,18 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use perch_models::fingerprint::Fingerprint;
 use perch_models::json::write_string;
+use perch_models::run::Answer;
 use perch_models::version::ModelVersion;
 use perch_router::track::Track;
 
+use crate::cache::ResponseCache;
 use crate::error::{ApiError, Kind};
 use crate::http::response::{JSON, SERVED_HEADERS};
-use crate::metrics::{ExecutionMetrics, RequestMetrics};
+use crate::metrics::{CacheMetrics, ExecutionMetrics, RequestMetrics};
 use crate::reconcile::Download;
+use crate::rollouts::Route;
 
 /// A version that serves a track, with everything that its answers carry made beforehand.
 pub struct Served {
@@ -24,27 +28,51 @@ pub struct Served {
     pub version: u64,
     /// The track.
     pub track: Track,
+    /// When it began to serve it.
+    pub since: SystemTime,
     /// Runs requests.
     pub runtime: Arc<ModelVersion>,
     /// Counts requests.
     pub requests: Arc<RequestMetrics>,
     /// Counts executions.
     pub executions: Arc<ExecutionMetrics>,
+    /// Where its answers are kept, if they are.
+    pub cache: Option<Kept>,
     /// The headers that all its answers have: `content-type`, `x-perch-model`, `-version`, `-track`.
     pub headers: HeaderMap,
     /// The answer's start: `{"model":…,"version":…,"track":…,`.
     pub preamble: Vec<u8>,
 }
 
+/// The answers of a version that are kept.
+pub struct Kept {
+    cache: Arc<ResponseCache>,
+    metrics: CacheMetrics,
+}
+
+impl Kept {
+    /// What was answered to this input, counted as a hit or a miss.
+    #[must_use]
+    pub fn get(&self, input: &Fingerprint) -> Option<Answer> {
+        let found = self.cache.get(input);
+        self.metrics.count(found.is_some());
+        found
+    }
+
+    /// Keeps an answer.
+    pub fn put(&self, input: Fingerprint, answer: &Answer) {
+        self.cache.put(input, answer);
+    }
+}
+
 impl Served {
     /// A version under a track.
     #[must_use]
     pub fn new(
-        model: &str,
-        version: u64,
-        track: Track,
+        (model, version, track): (&str, u64, Track),
         runtime: Arc<ModelVersion>,
         executions: Arc<ExecutionMetrics>,
+        cache: Option<Arc<ResponseCache>>,
     ) -> Self {
         let number = version.to_string();
         executions.set_track(track);
@@ -64,9 +92,11 @@ impl Served {
             model: model.to_owned(),
             version,
             track,
+            since: SystemTime::now(),
             runtime,
             requests: Arc::new(RequestMetrics::new(model, &number, track.name())),
             executions,
+            cache: cache.map(|cache| Kept { cache, metrics: CacheMetrics::new(model, &number, track.name()) }),
             headers,
             preamble,
         }
@@ -99,6 +129,10 @@ pub struct ModelEntry {
     pub stable: Option<Arc<Served>>,
     /// What is tried.
     pub canary: Option<Arc<Served>>,
+    /// Whether the two take and give the same.
+    pub same_signature: bool,
+    /// Where its requests are divided, where anything follows its rollouts.
+    pub route: Option<Arc<Route>>,
     /// Every version that matters at present.
     pub versions: Vec<VersionReport>,
     /// What is wrong with the model's entry in the registry.
@@ -131,6 +165,14 @@ impl Snapshot {
     /// # Errors
     /// 404 for a model that is not known, 400 when a name is needed, 503 when it has nothing loaded.
     pub fn stable(&self, model: Option<&str>) -> Result<&Arc<Served>, ApiError> {
+        self.entry(model).map(|(_, stable)| stable)
+    }
+
+    /// The model of that name, or the only one, and the version that answers for it.
+    ///
+    /// # Errors
+    /// As [`Snapshot::stable`].
+    pub fn entry(&self, model: Option<&str>) -> Result<(&ModelEntry, &Arc<Served>), ApiError> {
         let (name, entry) = match model {
             Some(name) => self.models.get_key_value(name).ok_or_else(|| self.unknown(name))?,
             None if self.models.len() > 1 => {
@@ -142,11 +184,12 @@ impl Snapshot {
                 self.models.first_key_value().ok_or_else(none)?
             }
         };
-        entry.stable.as_ref().ok_or_else(|| {
+        let stable = entry.stable.as_ref().ok_or_else(|| {
             let why = entry.versions.iter().find_map(|version| version.error.as_deref()).or(entry.error.as_deref());
             let because = why.map(|why| format!(": {why}")).unwrap_or_default();
             ApiError::new(Kind::NotReady, format!("model \"{name}\" has no version loaded{because}"))
-        })
+        });
+        stable.map(|stable| (entry, stable))
     }
 
     fn unknown(&self, name: &str) -> ApiError {

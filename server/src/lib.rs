@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -15,6 +16,10 @@ pub mod metrics;
 pub mod reactor;
 pub mod reconcile;
 pub mod registries;
+pub mod rollouts;
 pub mod serving;
+pub mod smoke;
+pub mod split;
 pub mod telemetry;
+pub mod texts;
 pub mod writeback;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use perch_models::backend::Loader;
+use perch_models::backend::{Device, Loader};
 use perch_onnx::OnnxLoader;
 
 /// With glibc's malloc the small allocations of a request were five percent of its time. ONNX Runtime keeps that one.
@@ -16,8 +16,8 @@ fn main() -> ExitCode {
     perch_server::cli::main(start)
 }
 
-fn start(library: Option<&Path>) -> Result<Arc<dyn Loader>, String> {
-    let loader = OnnxLoader::start(library).map_err(|error| error.to_string())?;
+fn start(library: Option<&Path>, devices: &[Device]) -> Result<Arc<dyn Loader>, String> {
+    let loader = OnnxLoader::start(library, devices).map_err(|error| error.to_string())?;
     tracing::info!(library = %loader.library().display(), "ONNX Runtime loaded");
     Ok(Arc::new(loader))
 }

@@ -18,6 +18,10 @@ use parking_lot::Mutex;
 use perch_models::run::{Execution, Observer, Outcome};
 use perch_router::track::Track;
 
+pub mod rollouts;
+#[cfg(test)]
+mod tests;
+
 const REQUESTS: &str = "http_requests_total";
 const REQUEST_SECONDS: &str = "http_request_duration_seconds";
 const IN_FLIGHT: &str = "perch_requests_in_flight";
@@ -36,6 +40,10 @@ const REGISTRY_WRITES: &str = "perch_registry_writes_total";
 const REGISTRY_WRITES_PENDING: &str = "perch_registry_writes_pending";
 const DOWNLOAD_BYTES: &str = "perch_artifact_download_bytes_total";
 const DOWNLOAD_SECONDS: &str = "perch_artifact_download_duration_seconds";
+const CACHE_LOOKUPS: &str = "perch_cache_requests_total";
+const CACHE_BYTES: &str = "perch_cache_bytes";
+const CACHE_ANSWERS: &str = "perch_cache_entries";
+const TOKENS: &str = "perch_tokens_total";
 const CONNECTIONS: &str = "perch_connections";
 const READY: &str = "perch_ready";
 const BUILD_INFO: &str = "perch_build_info";
@@ -76,20 +84,25 @@ fn describe() {
     describe_histogram!(PREDICTION_SECONDS, Unit::Seconds, "One execution of a batch on the model.");
     describe_histogram!(BATCH_ROWS, "Rows of one execution.");
     describe_counter!(EXECUTIONS, "Executions by how they ended.");
-    describe_gauge!(QUEUE_DEPTH, "Requests waiting for a worker.");
+    describe_gauge!(QUEUE_DEPTH, "Jobs waiting for a worker; of a request with texts, each text is one.");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "Opening and warming up a version.");
     describe_counter!(LOADS, "Loads of versions, by result.");
     describe_gauge!(MODEL_STATE, "1 for the state that a version is in.");
     describe_gauge!(MODEL_SESSIONS, "Copies of the model in memory.");
     describe_gauge!(MODEL_INLINE, "1 when a version runs on the reactors, 0 when on threads of its own.");
     describe_gauge!(REGISTRY_UP, "1 when the registry was last read without an error.");
-    describe_counter!(REGISTRY_WRITES, "Tags written to the registry, by result.");
+    describe_counter!(REGISTRY_WRITES, "Aliases and tags written to the registry, by result.");
     describe_gauge!(REGISTRY_WRITES_PENDING, "Writes that the registry has not taken yet.");
     describe_counter!(DOWNLOAD_BYTES, Unit::Bytes, "Bytes of artifacts downloaded.");
     describe_histogram!(DOWNLOAD_SECONDS, Unit::Seconds, "One artifact's download.");
+    describe_counter!(CACHE_LOOKUPS, "Inputs looked up in the response cache, by result.");
+    describe_gauge!(CACHE_BYTES, Unit::Bytes, "Memory of the answers that the response cache holds.");
+    describe_gauge!(CACHE_ANSWERS, "Answers that the response cache holds.");
+    describe_counter!(TOKENS, "Tokens computed, by kind: those of texts, and padding.");
     describe_gauge!(CONNECTIONS, "Open connections.");
     describe_gauge!(READY, "1 when the server is ready.");
     describe_gauge!(BUILD_INFO, "The version of perch.");
+    rollouts::describe();
     metrics_process::Collector::default().describe();
 }
 
@@ -172,13 +185,43 @@ impl DownloadMetrics {
 }
 
 /// The states that a version may be in, as `perch_model_state` names them.
-pub const STATES: [&str; 4] = ["loading", "ready", "failed", "unloaded"];
+pub const STATES: [&str; 5] = ["loading", "ready", "failed", "quarantined", "unloaded"];
 
 /// The state of a version: 1 for it, 0 for the others.
 pub fn set_state(model: &str, version: u64, state: &str) {
     for other in STATES {
         let on = f64::from(u8::from(other == state));
         gauge!(MODEL_STATE, "model" => model.to_owned(), "version" => version.to_string(), "state" => other).set(on);
+    }
+}
+
+/// What the response cache holds: bytes and answers.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn set_cache_size((bytes, answers): (u64, u64)) {
+    gauge!(CACHE_BYTES).set(bytes as f64);
+    gauge!(CACHE_ANSWERS).set(answers as f64);
+}
+
+/// Inputs of one version that were looked up in the response cache.
+pub struct CacheMetrics {
+    hits: Counter,
+    misses: Counter,
+}
+
+impl CacheMetrics {
+    /// Handles of a version under a track.
+    #[must_use]
+    pub fn new(model: &str, version: &str, track: &str) -> Self {
+        let counter = |result: &'static str| {
+            let labels = [("model", model), ("version", version), ("track", track), ("result", result)];
+            counter!(CACHE_LOOKUPS, &labels.map(|(key, value)| (key, value.to_owned())))
+        };
+        Self { hits: counter("hit"), misses: counter("miss") }
+    }
+
+    /// One was looked up.
+    pub fn count(&self, hit: bool) {
+        if hit { &self.hits } else { &self.misses }.increment(1);
     }
 }
 
@@ -191,8 +234,8 @@ pub fn set_version(model: &str, version: u64, sessions: usize, inline: bool, que
     gauge!(QUEUE_DEPTH, &labels).set(queue as f64);
 }
 
-/// Statuses that our endpoints answer with; each has its handles made once.
-const STATUSES: [u16; 15] = [200, 202, 400, 401, 403, 404, 405, 408, 409, 413, 429, 500, 503, 504, 0];
+/// Statuses that our endpoints answer with, and that of a client that hung up; each has its handles made once.
+const STATUSES: [u16; 17] = [200, 202, 400, 401, 403, 404, 405, 408, 409, 413, 422, 424, 429, 499, 500, 503, 504];
 
 /// `http_requests_total` and `http_request_duration_seconds` of one model, version and track.
 pub struct RequestMetrics {
@@ -216,14 +259,20 @@ impl RequestMetrics {
 
     /// Counts one answer.
     pub fn record(&self, status: StatusCode, took: Duration) {
-        let index = STATUSES.iter().position(|known| *known == status.as_u16()).unwrap_or(STATUSES.len() - 1);
-        let (count, seconds) = self.by_status[index].get_or_init(|| {
+        let handles = || {
             let mut labels = self.labels.to_vec();
             labels.push(("status", status.as_str().to_owned()));
             (counter!(REQUESTS, &labels), histogram!(REQUEST_SECONDS, &labels))
-        });
-        count.increment(1);
-        seconds.record(took);
+        };
+        let count = |(requests, seconds): &(Counter, Histogram)| {
+            requests.increment(1);
+            seconds.record(took);
+        };
+        match STATUSES.iter().position(|known| *known == status.as_u16()) {
+            Some(known) => count(self.by_status[known].get_or_init(handles)),
+            // So rare that it may be looked up each time.
+            None => count(&handles()),
+        }
     }
 }
 
@@ -231,6 +280,8 @@ struct ExecutionHandles {
     seconds: Histogram,
     rows: Histogram,
     by_outcome: [Counter; 4],
+    /// Of texts, and of padding; only a model that takes texts has them.
+    tokens: OnceLock<[Counter; 2]>,
 }
 
 /// Execution metrics of one loaded version, under the track that it serves at the moment.
@@ -247,6 +298,14 @@ impl ExecutionMetrics {
     pub fn new(model: &str, version: u64) -> Self {
         let handles = [const { OnceLock::new() }; 2];
         Self { model: model.to_owned(), version: version.to_string(), track: AtomicU8::new(0), handles }
+    }
+
+    fn tokens(&self, track: usize) -> [Counter; 2] {
+        let (model, version, track) = (self.model.as_str(), self.version.as_str(), Track::ALL[track].name());
+        ["text", "padding"].map(|kind| {
+            let labels = [("model", model), ("version", version), ("track", track), ("kind", kind)];
+            counter!(TOKENS, &labels.map(|(key, value)| (key, value.to_owned())))
+        })
     }
 
     /// Later executions are counted under `track`.
@@ -267,7 +326,9 @@ impl Observer for ExecutionMetrics {
                 labels.push(("outcome", outcome.to_owned()));
                 counter!(EXECUTIONS, &labels)
             };
+            let tokens = OnceLock::new();
             ExecutionHandles {
+                tokens,
                 seconds: histogram!(PREDICTION_SECONDS, &labels),
                 rows: histogram!(BATCH_ROWS, &labels),
                 by_outcome: ["ok", "failed", "invalid_input", "terminated"].map(outcome),
@@ -282,5 +343,10 @@ impl Observer for ExecutionMetrics {
             Outcome::Terminated => 3,
         };
         handles.by_outcome[outcome].increment(1);
+        if let Some(tokens) = execution.tokens {
+            let [real, padding] = handles.tokens.get_or_init(|| self.tokens(track));
+            real.increment(tokens.real as u64);
+            padding.increment(tokens.padded.saturating_sub(tokens.real) as u64);
+        }
     }
 }

@@ -16,9 +16,11 @@ use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::idle::CoarseTimer;
 use crate::layers::Stack;
 use crate::lifecycle::Lifecycle;
+use crate::rollouts::live::slots;
 use crate::serving::Serving;
 
 /// What a connection that was made as we stopped listening has for its first request to arrive.
@@ -31,6 +33,8 @@ pub struct Seat {
     pub reactor: usize,
     /// What it serves with.
     pub serving: Arc<Serving>,
+    /// How it is set up.
+    pub config: Arc<Config>,
 }
 
 /// A connection on its way to a reactor.
@@ -91,9 +95,10 @@ impl Reactor {
         let (connections, accepted) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         let counter = open.clone();
-        let thread = thread::Builder::new()
-            .name(format!("perch-reactor-{number}"))
-            .spawn(move || runtime.block_on(run(options, accepted, counter)))?;
+        let thread = thread::Builder::new().name(format!("perch-reactor-{number}")).spawn(move || {
+            slots::own(number);
+            runtime.block_on(run(options, accepted, counter));
+        })?;
         Ok(Self { connections, open, thread })
     }
 

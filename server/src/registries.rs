@@ -20,6 +20,8 @@ pub struct Feed {
     pub folder_of: Option<String>,
     /// Whether tags are written to it.
     pub tagged: bool,
+    /// Whether promotions move its aliases.
+    pub moves_aliases: bool,
 }
 
 /// All registries: the configured one first.
@@ -31,16 +33,16 @@ impl Registries {
     /// # Errors
     /// When a file of certificates cannot be read or an address is none.
     pub fn open(config: &Config) -> Result<Self, String> {
-        let tagged = config.registry.write_back.tags;
+        let (tagged, moves_aliases) = (config.registry.write_back.tags, config.registry.write_back.aliases);
         let registry: Arc<dyn Registry> = match &config.registry.source {
             RegistrySource::Directory { path } => Arc::new(Directory::new(path)),
             RegistrySource::Mlflow(mlflow) => Arc::new(open_mlflow(config, mlflow)?),
         };
-        let mut feeds = vec![Feed { registry, folder_of: None, tagged }];
+        let mut feeds = vec![Feed { registry, folder_of: None, tagged, moves_aliases }];
         for model in &config.models {
             if let ModelSource::Folder(path) = &model.source {
                 let registry = Arc::new(Directory::of_model(&model.name, path));
-                feeds.push(Feed { registry, folder_of: Some(model.name.clone()), tagged });
+                feeds.push(Feed { registry, folder_of: Some(model.name.clone()), tagged, moves_aliases });
             }
         }
         Ok(Self(feeds))
@@ -48,10 +50,10 @@ impl Registries {
 
     /// Writes nothing to registries that take nothing: a folder that is read-only is served all the same.
     pub fn spare_read_only(&mut self) {
-        for feed in self.0.iter_mut().filter(|feed| feed.tagged) {
+        for feed in self.0.iter_mut().filter(|feed| feed.tagged || feed.moves_aliases) {
             if let Err(error) = feed.registry.check_writable() {
-                tracing::warn!(%error, "no tags are written");
-                feed.tagged = false;
+                tracing::warn!(%error, "no tags are written, and promotions move no alias");
+                (feed.tagged, feed.moves_aliases) = (false, false);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod refresh;
+mod rollouts;
 mod webhook;
 
 use std::sync::Arc;
@@ -14,11 +15,14 @@ use axum::routing::post;
 
 use self::access::Access;
 use self::refresh::Refreshing;
+use self::rollouts::Rolling;
 use self::webhook::Webhook;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
+use crate::lifecycle::Lifecycle;
 use crate::reconcile::Refresh;
+use crate::rollouts::Rollouts;
 
 /// What /admin works on.
 #[derive(Clone)]
@@ -29,6 +33,10 @@ pub struct Admin {
     pub catalog: Arc<Catalog>,
     /// Tells the reconciler.
     pub refresh: Refresh,
+    /// What rolls out.
+    pub rollouts: Rollouts,
+    /// Knows about shutdown.
+    pub lifecycle: Arc<Lifecycle>,
 }
 
 impl Admin {
@@ -53,6 +61,10 @@ impl Admin {
         Router::new()
             .route("/admin/models/{model}/refresh", post(refresh::refresh).fallback(wrong_method))
             .with_state(refreshing)
+            .merge(rollouts::routes(Rolling {
+                rollouts: self.rollouts.clone(),
+                stopping: self.lifecycle.stopping().clone(),
+            }))
             .route("/admin", axum::routing::any(unknown))
             .route("/admin/{*path}", axum::routing::any(unknown))
             .layer(from_fn(guard))

@@ -5,8 +5,10 @@
 
 mod config;
 mod healthcheck;
+mod loader;
 mod models;
 mod options;
+mod rollout;
 mod serve;
 
 use std::path::Path;
@@ -14,9 +16,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use perch_models::backend::Loader;
+use perch_models::backend::{Device, Loader};
 
 /// How a command ended, when not well.
+#[derive(Debug)]
 pub(crate) enum Failure {
     /// It failed while running: 1.
     Failed(String),
@@ -28,8 +31,9 @@ pub(crate) enum Failure {
 
 pub(crate) type Outcome = Result<(), Failure>;
 
-/// Starts the library that runs models, from the configured path if any. The error says what to run.
-pub type StartLoader = fn(Option<&Path>) -> Result<Arc<dyn Loader>, String>;
+/// Starts the library that runs models, from the configured path if any, for models on these devices. The error says
+/// what to run.
+pub type StartLoader = fn(Option<&Path>, &[Device]) -> Result<Arc<dyn Loader>, String>;
 
 /// A model server that rolls new model versions out safely.
 #[derive(Parser)]
@@ -45,6 +49,8 @@ enum Command {
     Serve(options::Options),
     /// List, verify and pull models, and change which versions serve.
     Models(models::ModelsCommand),
+    /// Look at rollouts and steer them, on a running server.
+    Rollout(rollout::RolloutCommand),
     /// Check or print the configuration.
     Config(config::ConfigCommand),
     /// Exit 0 when a running server is ready: for container health checks.
@@ -73,6 +79,7 @@ pub fn main(start_loader: StartLoader) -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(options) => serve::run(&options, start_loader),
         Command::Models(command) => models::run(&command, start_loader),
+        Command::Rollout(command) => rollout::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Healthcheck(command) => healthcheck::run(&command),
     };

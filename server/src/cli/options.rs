@@ -25,6 +25,12 @@ pub(crate) struct Options {
     /// Serve only this model; may be repeated [models].
     #[arg(long, value_name = "NAME")]
     model: Vec<String>,
+    /// How canaries come to all traffic: a policy file, or phased or four-steps [registry.rollout].
+    #[arg(long, value_name = "FILE|PRESET")]
+    rollout: Option<String>,
+    /// Where rollouts are remembered: `sqlite:///FILE` [state].
+    #[arg(long, value_name = "URL")]
+    state: Option<String>,
     /// Listen here [server.listen].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
@@ -34,9 +40,12 @@ pub(crate) struct Options {
     /// Serve /admin only here [server.adminListen].
     #[arg(long, value_name = "ADDR:PORT")]
     admin_listen: Option<String>,
-    /// Where models compute: auto, cpu, cuda, cuda:N [runtime.device].
+    /// Where models compute: auto, cpu, cuda, cuda:N, openvino [runtime.device].
     #[arg(long)]
     device: Option<String>,
+    /// How exactly: fp32, tf32, bf16, fp16 [runtime.precision].
+    #[arg(long)]
+    precision: Option<String>,
     /// Threads of one run: auto or a number [runtime.threads].
     #[arg(long)]
     threads: Option<String>,
@@ -60,10 +69,13 @@ impl Options {
             .flag("registry.uri", self.mlflow.clone(), "--mlflow")
             .flag("artifacts.cache", self.cache.clone(), "--cache")
             .flag("models", self.model.clone(), "--model")
+            .flag("registry.rollout", self.rollout.clone(), "--rollout")
+            .flag("state", self.state.clone(), "--state")
             .flag("server.listen", self.listen.clone(), "--listen")
             .flag("server.metricsListen", self.metrics_listen.clone(), "--metrics-listen")
             .flag("server.adminListen", self.admin_listen.clone(), "--admin-listen")
             .flag("runtime.device", self.device.clone(), "--device")
+            .flag("runtime.precision", self.precision.clone(), "--precision")
             .flag("runtime.threads", self.threads.clone(), "--threads")
             .flag("log.filter", self.log.clone(), "--log")
             .flag("log.format", self.log_format.clone(), "--log-format");

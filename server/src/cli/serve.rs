@@ -1,7 +1,7 @@
 //! `perch serve`.
 
 use super::options::Options;
-use super::{Failure, Outcome, StartLoader};
+use super::{Failure, Outcome, StartLoader, loader};
 use crate::app::App;
 use crate::layers::Spans;
 use crate::telemetry::Telemetry;
@@ -10,7 +10,7 @@ use crate::telemetry::Telemetry;
 pub(super) fn run(options: &Options, start_loader: StartLoader) -> Outcome {
     let config = options.load()?.config;
     let telemetry = Telemetry::start(&config).map_err(|error| Failure::Usage(error.to_string()))?;
-    let loader = start_loader(config.runtime.library.as_deref()).map_err(Failure::Missing)?;
+    let loader = loader::start(start_loader, &config)?;
     let spans = Spans { exported: telemetry.exports_spans() };
     let failed = |error: &dyn std::error::Error| Failure::Failed(error.to_string());
     let running = App::build(config, loader, spans).and_then(App::start).map_err(|error| failed(&error))?;

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: every finding, one line each, with its key and its place.
 
+use super::tree::Source;
 use std::fmt;
 
 /// The longest piece of a value that a message repeats, in characters.
@@ -9,7 +10,7 @@ const SHOWN: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The key's path, such as `server.maxBody`; empty where the finding is about a whole source
-    /// (a file that is not YAML).
+    /// (a file that is not YAML) or in a policy's file, whose keys the message begins with.
     pub key: String,
     /// Where the value was written, such as `perch.yaml:7` or `--listen`; `None` where nothing was
     /// written at all (a required key that is missing).
@@ -22,6 +23,12 @@ impl ConfigError {
     /// A finding about a value that was written somewhere.
     pub(super) fn at(key: &str, place: impl fmt::Display, message: impl Into<String>) -> Self {
         Self { key: key.to_owned(), place: Some(place.to_string()), message: message.into() }
+    }
+
+    /// A finding in a file of its own, whose keys begin there: `rollouts/curve.yaml:12:9: analysis.judge: …`.
+    pub(super) fn in_policy(key: &str, source: &Source, message: &str) -> Self {
+        let message = if key.is_empty() { message.to_owned() } else { format!("{key}: {message}") };
+        Self::at("", source.exact(), message)
     }
 
     /// A finding about a value that nobody wrote.

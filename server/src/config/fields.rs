@@ -181,6 +181,11 @@ impl Fields {
         self.errors.push(ConfigError::at(path, source, message));
     }
 
+    /// Notes an error that has its place already.
+    pub fn push(&mut self, error: ConfigError) {
+        self.errors.push(error);
+    }
+
     fn value<T: Setting>(&mut self, key: &'static str, check: impl Fn(&T) -> Option<String>) -> (Option<T>, Source) {
         let Some(node) = self.node(key) else {
             return (None, Source::Default);

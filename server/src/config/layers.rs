@@ -20,6 +20,7 @@ pub struct Layers {
     file: Option<(String, Result<String, String>)>,
     env: Vec<(String, String)>,
     flags: Vec<Flag>,
+    stateless: bool,
 }
 
 /// A flag that was given: the key it stands for, what was given, and its name for messages.
@@ -40,6 +41,8 @@ pub(super) struct Merged {
     pub env: Env,
     /// Whether there is a file that could not be read: what is missing may well be in it.
     pub file_lost: bool,
+    /// Whether nothing is kept, so that `state` is not needed.
+    pub stateless: bool,
 }
 
 impl Layers {
@@ -80,6 +83,13 @@ impl Layers {
         self
     }
 
+    /// For a command that keeps nothing: `state` may then be unknown, and is an empty path.
+    #[must_use]
+    pub fn stateless(mut self) -> Self {
+        self.stateless = true;
+        self
+    }
+
     pub(super) fn merge(self) -> Merged {
         let mut errors = Vec::new();
         let env = Env::new(self.env);
@@ -104,7 +114,7 @@ impl Layers {
                 merge(&mut tree, node, "", &mut errors);
             }
         }
-        Merged { tree, models, errors, env, file_lost }
+        Merged { tree, models, errors, env, file_lost, stateless: self.stateless }
     }
 }
 
@@ -118,7 +128,8 @@ fn read_tree(name: &str, text: Result<String, String>, env: &Env, errors: &mut V
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// The text of a file.
+pub(super) fn read(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("cannot be read: {error}");
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;

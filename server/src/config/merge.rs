@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_value_is_not_silently_made_a_section() {
-        let file = Source::File { name: "perch.yaml".into(), line: 3 };
+        let file = Source::File { name: "perch.yaml".into(), line: 3, column: 1 };
         let env = Source::Env("PERCH__SERVER__LISTEN".into());
         let mut base = map(&file, &[("server", text("five"))]);
         let inner = map(&env, &[("listen", text(":1"))]);

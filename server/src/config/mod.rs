@@ -2,12 +2,13 @@
 //!
 //! [`Layers`] names the sources, [`Config::load`] puts them together. Nothing here reads the
 //! process's environment or arguments by itself, apart from [`environment`]; nothing but
-//! [`Layers::file`] and the `{file: PATH}` of a secret touches the disk. Every value remembers where it came from, and every error is
+//! [`Layers::file`], the files of policies and the `{file: PATH}` of a secret touches the disk, apart from a look at where
+//! the registry's folder really is. Every value remembers where it came from, and every error is
 //! listed at once, with its key and that place.
 //!
 //! The way of a value: `yaml` and `env` make trees with sources (`tree`), `layers` merges them; `read` and
 //! `models` take them apart key by key (`fields`) into the types of `schema`; `print` shows what
-//! came out.
+//! came out. Policies, whose types are the router's, are read by `policy`.
 
 mod env;
 mod error;
@@ -16,6 +17,7 @@ mod interpolate;
 mod layers;
 mod merge;
 mod models;
+mod policy;
 mod print;
 mod read;
 mod schema;
@@ -33,8 +35,8 @@ mod yaml;
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::Layers;
 pub use schema::{
-    Artifacts, Batching, Config, Drain, Log, LogFormat, Mlflow, Model, ModelSource, Registry, RegistrySource, Runtime,
-    Server, TagFilter, Telemetry, Threads, WriteBack,
+    Agreement, Artifacts, Batching, Config, Drain, Log, LogFormat, Mlflow, Model, ModelSource, Placement, Receiver,
+    Registry, RegistrySource, Rollout, Rollouts, Runtime, Server, StateUrl, TagFilter, Telemetry, Threads, WriteBack,
 };
 pub use secret::Secret;
 pub use tree::Source;
@@ -57,7 +59,7 @@ impl Config {
     pub fn load(layers: Layers) -> Result<Loaded, ConfigErrors> {
         let merged = layers.merge();
         let mut errors = merged.errors;
-        let (config, tree, found) = read::config(merged.tree, &merged.models, &merged.env);
+        let (config, tree, found) = read::config(merged.tree, &merged.models, &merged.env, merged.stateless);
         errors.extend(found.into_iter().filter(|error| !merged.file_lost || error.place.is_some()));
         if errors.is_empty() { Ok(Loaded { config, tree }) } else { Err(ConfigErrors(errors)) }
     }

@@ -1,9 +1,12 @@
 //! The list of models: read from the file, and chosen from by flags.
 
+use std::time::Duration;
+
 use super::{
     fields::Fields,
-    read::SHORTEST,
-    schema::{Batching, Model, ModelSource, Registry},
+    policy::{Policies, Read},
+    read::{SHORTEST, placement},
+    schema::{Batching, Model, ModelSource, Registry, Runtime},
     selector,
     tree::{Node, Scalar, Source, Value},
     words::{Instances, Name},
@@ -11,12 +14,20 @@ use super::{
 
 /// The most rows of one batch.
 const MAX_ROWS: usize = 65_536;
+/// The most that a request may be made to wait for company.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// What models take from their registry.
 pub(super) struct Inherited<'r> {
+    /// Where models compute that do not say it themselves.
+    pub runtime: &'r Runtime,
     pub registry: &'r Registry,
     /// Whether it has stages, or may have: an error elsewhere says more.
     pub stages: bool,
+    /// Its policy, as it was read.
+    pub rollout: Read,
+    /// Reads those of models.
+    pub policies: Policies<'r>,
 }
 
 /// Reads the items of `models`. Flags name the models to serve: those keep the settings that the
@@ -26,7 +37,7 @@ pub(super) fn models(
     root: &mut Fields,
     (items, mut source): (Vec<Node>, Source),
     flagged: &[(String, Source)],
-    inherited: &Inherited<'_>,
+    inherited: &mut Inherited<'_>,
 ) -> Vec<Model> {
     let mut read = Vec::new();
     for item in items {
@@ -54,7 +65,7 @@ pub(super) fn models(
 }
 
 /// One item: a mapping, or a name alone.
-fn one(root: &mut Fields, index: usize, item: Node, inherited: &Inherited<'_>) -> (Model, Node) {
+fn one(root: &mut Fields, index: usize, item: Node, inherited: &mut Inherited<'_>) -> (Model, Node) {
     let Node { value, source } = item;
     let value = match value {
         name @ Value::Scalar(_) => Value::Map(vec![("name".to_owned(), Node::new(name, source.clone()))]),
@@ -63,17 +74,25 @@ fn one(root: &mut Fields, index: usize, item: Node, inherited: &Inherited<'_>) -
     root.inner(format!("models[{index}]"), Node::new(value, source), |f| model(f, inherited))
 }
 
-fn model(f: &mut Fields, inherited: &Inherited<'_>) -> Model {
+fn model(f: &mut Fields, inherited: &mut Inherited<'_>) -> Model {
     let name = f.require::<Name>("name", "the name of a model").map_or_else(String::new, |name| name.0);
     let source = f.take("source", ModelSource::Named(name.clone()));
     let default = inherited.registry.model_from(name, source);
     // A folder has none, wherever the others come from.
     let stages = inherited.stages && matches!(default.source, ModelSource::Named(_));
+    let required = f.take("required", default.required);
+    let stable = selector::take(f, "stable", default.stable, stages);
+    let canary = selector::take(f, "canary", default.canary, stages);
+    let own = f.take_opt("device");
+    let device = own.unwrap_or(inherited.runtime.device);
     Model {
-        required: f.take("required", default.required),
-        stable: selector::take(f, "stable", default.stable, stages),
-        canary: selector::take(f, "canary", default.canary, stages),
-        device: f.take_opt("device"),
+        required,
+        stable,
+        canary,
+        device: own,
+        precision: placement::precision(f, device),
+        memory_limit: placement::memory_limit(f, device),
+        agreement: placement::agreement(f),
         threads: f.take_opt("threads"),
         instances: f.take_opt::<Instances>("instances").map(|count| count.0),
         load_timeout: f.take_in("loadTimeout", default.load_timeout, SHORTEST..),
@@ -82,8 +101,12 @@ fn model(f: &mut Fields, inherited: &Inherited<'_>) -> Model {
             Batching {
                 max_rows: f.take_in("maxRows", default.max_rows, 1..=MAX_ROWS),
                 max_queue: f.take_in("maxQueue", default.max_queue, SHORTEST..),
+                max_delay: f.take_in("maxDelay", default.max_delay, Duration::ZERO..=LONGEST_DELAY),
+                buckets: placement::buckets(f),
             }
         }),
+        cache: f.take("cache", default.cache),
+        rollout: inherited.policies.take(f, &inherited.rollout).rollout,
         name: default.name,
         source: default.source,
     }

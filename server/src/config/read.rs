@@ -5,7 +5,8 @@ use super::{
     error::ConfigError,
     fields::Fields,
     models::{self, Inherited},
-    schema::{Artifacts, Config, Drain, Log, Runtime, Server, Telemetry},
+    policy::Policies,
+    schema::{Artifacts, Config, Drain, Log, Rollouts, Runtime, Server, Telemetry},
     secret,
     tree::{Node, Source},
     units::Bytes,
@@ -18,7 +19,9 @@ use std::{
     time::Duration,
 };
 
+pub(super) mod placement;
 mod registry;
+mod state;
 
 /// The shortest limit on time: with 0 nothing would ever be in time.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
@@ -29,20 +32,29 @@ const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Reads the tree: the configuration, the record of every value with its source, and the errors.
 /// `flagged` are the models named by flags, with the flag; `env` is where secrets and the cache's
-/// place may be.
-pub(super) fn config(tree: Node, flagged: &[(String, Source)], env: &Env) -> (Config, Node, Vec<ConfigError>) {
+/// place may be; `stateless` is whether `state` is not needed.
+pub(super) fn config(
+    tree: Node,
+    flagged: &[(String, Source)],
+    env: &Env,
+    stateless: bool,
+) -> (Config, Node, Vec<ConfigError>) {
     Fields::root(tree, |root| {
         let server = root.section("server", |f| server(f, env));
+        let mut policies = Policies::new(env, server.request_timeout);
         let runtime = root.section("runtime", runtime);
         let items = root.items("models");
         let listed = !items.0.is_empty() || !flagged.is_empty();
-        let (registry, kind) = root.section("registry", |f| registry::registry(f, env, listed));
+        let (registry, kind, rollout) = root.section("registry", |f| registry::registry(f, env, listed, &mut policies));
         let artifacts = root.section("artifacts", |f| artifacts(f, env, kind == Some(RegistryKind::Mlflow)));
-        let inherited = Inherited { registry: &registry, stages: kind != Some(RegistryKind::Directory) };
-        let models = models::models(root, items, flagged, &inherited);
+        let stages = kind != Some(RegistryKind::Directory);
+        let mut inherited = Inherited { runtime: &runtime, registry: &registry, stages, rollout, policies };
+        let models = models::models(root, items, flagged, &mut inherited);
+        let state = state::state(root, &registry.source, env, !stateless);
+        let rollouts = root.section("rollouts", |f| Rollouts { audit_log: f.take_opt("auditLog") });
         let log = root.section("log", log);
         let telemetry = root.section("telemetry", telemetry);
-        Config { server, runtime, registry, artifacts, models, log, telemetry }
+        Config { server, runtime, registry, artifacts, models, state, rollouts, log, telemetry }
     })
 }
 
@@ -69,6 +81,7 @@ fn server(f: &mut Fields, env: &Env) -> Server {
         admin_token,
         max_body,
         max_buffered: f.take_in("maxBuffered", max_buffered, Bytes(max_body)..).0,
+        response_cache: f.take("responseCache", Bytes(default.response_cache)).0,
         request_timeout: f.take_in("requestTimeout", default.request_timeout, SHORTEST..),
         idle_timeout: f.take_in("idleTimeout", default.idle_timeout, SHORTEST..),
         max_connections: f.take_in("maxConnections", default.max_connections, COUNTS),
@@ -82,8 +95,12 @@ fn server(f: &mut Fields, env: &Env) -> Server {
 
 fn runtime(f: &mut Fields) -> Runtime {
     let default = Runtime::default();
+    let device = f.take("device", default.device);
     Runtime {
-        device: f.take("device", default.device),
+        device,
+        precision: placement::default_precision(f, device),
+        memory_limit: placement::memory_limit(f, device),
+        agreement: placement::agreement(f),
         library: f.take_opt("library"),
         threads: f.take("threads", default.threads),
     }
@@ -108,12 +125,17 @@ fn artifacts(f: &mut Fields, env: &Env, remote: bool) -> Artifacts {
 
 /// The cache's place by default. A relative `XDG_CACHE_HOME` counts as not set, as its standard has it.
 fn cache(env: &Env) -> Option<(PathBuf, Source)> {
+    home(env, "XDG_CACHE_HOME", ".cache")
+}
+
+/// Our folder in the one that `name` says, else in `below` of `HOME`.
+fn home(env: &Env, name: &'static str, below: &str) -> Option<(PathBuf, Source)> {
     let set = |name: &'static str| env.get(name).filter(|path| !path.is_empty()).map(Path::new);
-    let (name, folder) = match set("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
-        Some(folder) => ("XDG_CACHE_HOME", folder.join("perch")),
-        None => ("HOME", set("HOME")?.join(".cache/perch")),
+    let (name, folder) = match set(name).filter(|path| path.is_absolute()) {
+        Some(folder) => (name, folder.to_owned()),
+        None => ("HOME", set("HOME")?.join(below)),
     };
-    Some((folder, Source::Env(name.into())))
+    Some((folder.join("perch"), Source::Env(name.into())))
 }
 
 fn log(f: &mut Fields) -> Log {

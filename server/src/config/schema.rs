@@ -1,11 +1,19 @@
 //! What can be configured: the typed result, with every default in one place.
 
 use super::Secret;
-use perch_models::{backend::Device, registry::Selector};
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use perch_models::{
+    backend::{Device, Precision},
+    registry::Selector,
+};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
+mod placement;
 mod registry;
+mod rollout;
+pub(super) use placement::limits_memory;
+pub use placement::{Agreement, Placement};
 pub use registry::{Artifacts, Mlflow, Registry, RegistrySource, TagFilter, WriteBack};
+pub use rollout::{Receiver, Rollout, Rollouts, StateUrl};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +29,11 @@ pub struct Config {
     /// `models`: which models are served, in the order given. Empty: every model found in a directory,
     /// those of `registry.select` in MLflow.
     pub models: Vec<Model>,
+    /// `state`: where rollouts are remembered (flag `--state`). Default `state-….db` in `$XDG_STATE_HOME/perch`, else
+    /// in `$HOME/.local/state/perch`, by another name for each registry.
+    pub state: StateUrl,
+    /// `rollouts`: what is written about rollouts.
+    pub rollouts: Rollouts,
     /// `log`: what is written to stderr.
     pub log: Log,
     /// `telemetry`: where traces go.
@@ -49,6 +62,9 @@ pub struct Server {
     /// `maxBuffered`: bytes of bodies above 64 KiB that are held at once; more are answered 429.
     /// Default 512 MiB, at least `maxBody`.
     pub max_buffered: usize,
+    /// `responseCache`: bytes of answers that are kept, to be given again to equal inputs. Default 0:
+    /// none.
+    pub response_cache: usize,
     /// `maxConnections`: connections open at once. Default 10000.
     pub max_connections: usize,
     /// `maxInFlight`: requests worked on at once; more are shed. Default 4096.
@@ -70,8 +86,15 @@ pub struct Drain {
 /// `runtime`: what models run on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runtime {
-    /// `device`: auto | cpu | cuda | cuda:N. Default auto.
+    /// `device`: auto | cpu | cuda | cuda:N | openvino. Default auto.
     pub device: Device,
+    /// `precision`: fp32 | tf32 | bf16 | fp16, of which `device` offers some. Default fp32.
+    pub precision: Precision,
+    /// `memoryLimit`: of a CUDA device's memory, for the tensors of each session. As many as it needs by default, at
+    /// least 1 MiB.
+    pub memory_limit: Option<usize>,
+    /// `agreement`: how near answers have to be to those of the CPU in fp32.
+    pub agreement: Agreement,
     /// `library`: the file of the ONNX Runtime library (`ORT_DYLIB_PATH`); searched for when not
     /// given. Taken as written: relative to the working directory.
     pub library: Option<PathBuf>,
@@ -104,6 +127,12 @@ pub struct Model {
     pub canary: Selector,
     /// `device`: in place of `runtime.device`.
     pub device: Option<Device>,
+    /// `precision`: in place of `runtime.precision`.
+    pub precision: Option<Precision>,
+    /// `memoryLimit`: in place of `runtime.memoryLimit`.
+    pub memory_limit: Option<usize>,
+    /// `agreement`: in place of `runtime.agreement`.
+    pub agreement: Agreement,
     /// `threads`: in place of `runtime.threads`.
     pub threads: Option<Threads>,
     /// `instances`: copies of the model in memory, 1 to 1024; as many as it needs when not given.
@@ -112,6 +141,10 @@ pub struct Model {
     pub load_timeout: Duration,
     /// `batching`: how requests are put together.
     pub batching: Batching,
+    /// `cache`: whether its answers may be kept in `server.responseCache`. Default true.
+    pub cache: bool,
+    /// `rollout`: how a canary comes to all traffic. Default `registry.rollout`.
+    pub rollout: Arc<Rollout>,
 }
 
 /// `models[].source`: where a model comes from.
@@ -129,8 +162,14 @@ pub enum ModelSource {
 pub struct Batching {
     /// `maxRows`: the most rows in one run. Default 64, 1 to 65536.
     pub max_rows: usize,
-    /// `maxQueue`: the longest that a request may wait for its turn. Default 2 s, at least 1 ms.
+    /// `maxQueue`: the most work that may wait for each worker, by the time it is expected to take. Default 2 s, at least
+    /// 1 ms.
     pub max_queue: Duration,
+    /// `maxDelay`: the longest that a request waits for company while a worker is free. Default 0, at most 1 s.
+    pub max_delay: Duration,
+    /// `buckets`: lengths that rows of text are padded to, ascending, 1 to 1048576. Default what the
+    /// [device](Device::buckets) needs: none on the CPU.
+    pub buckets: Option<Vec<usize>>,
 }
 
 /// `log`: what is written to stderr.
@@ -176,10 +215,15 @@ impl Model {
             stable: Selector::Alias("stable".to_owned()),
             canary: Selector::Alias("canary".to_owned()),
             device: None,
+            precision: None,
+            memory_limit: None,
+            agreement: Agreement::default(),
             threads: None,
             instances: None,
             load_timeout: Duration::from_secs(60),
             batching: Batching::default(),
+            cache: true,
+            rollout: Arc::default(),
         }
     }
 }
@@ -193,6 +237,7 @@ impl Default for Server {
             admin_token: None,
             max_body: 32 << 20,
             max_buffered: 512 << 20,
+            response_cache: 0,
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             max_connections: 10_000,
@@ -210,7 +255,7 @@ impl Default for Drain {
 
 impl Default for Batching {
     fn default() -> Self {
-        Self { max_rows: 64, max_queue: Duration::from_secs(2) }
+        Self { max_rows: 64, max_queue: Duration::from_secs(2), max_delay: Duration::ZERO, buckets: None }
     }
 }
 

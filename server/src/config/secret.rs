@@ -49,9 +49,13 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Whether the key of this path holds a secret, or is the way to one.
+/// Whether the key of this path holds a secret, or is the way to one. In a policy that is all of `notifications`: the
+/// address of a webhook is what lets anybody write there.
 pub(super) fn is(path: &str) -> bool {
-    KEYS.iter().any(|key| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    let receiver =
+        path.split_once("notifications").is_some_and(|(before, _)| before.is_empty() || before.ends_with("rollout."));
+    receiver
+        || KEYS.iter().any(|key| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 /// How a message repeats a piece of a secret.
@@ -109,7 +113,7 @@ fn written(value: Value) -> Value {
     }
 }
 
-fn variable(name: &str, env: &Env) -> Result<String, String> {
+pub(super) fn variable(name: &str, env: &Env) -> Result<String, String> {
     match env.get(name) {
         Some(text) if !text.is_empty() => checked(text.to_owned()).map_err(|message| format!("{name}: {message}")),
         Some(_) => Err(format!("the environment variable {name} is empty")),
@@ -118,7 +122,7 @@ fn variable(name: &str, env: &Env) -> Result<String, String> {
 }
 
 /// The file without the line break that editors and `echo` leave at its end.
-fn from_file(path: &Path) -> Result<String, String> {
+pub(super) fn from_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let mut bytes = Vec::new();
     File::open(path)

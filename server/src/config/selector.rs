@@ -8,10 +8,11 @@ use super::{
 };
 use perch_models::registry::Selector;
 
-/// The selectors outside of lists, where a stronger layer may meet a weaker one.
-const KEYS: [&str; 2] = ["registry.stable", "registry.canary"];
+/// The selectors outside of lists, where a stronger layer may meet a weaker one, and the policy, which is chosen as a
+/// whole too.
+const KEYS: [&str; 3] = ["registry.stable", "registry.canary", "registry.rollout"];
 
-/// Whether the key of this path holds a selector.
+/// Whether the key of this path holds one of several forms, of which a stronger layer replaces all.
 pub(super) fn is(path: &str) -> bool {
     KEYS.contains(&path)
 }

@@ -14,6 +14,8 @@ pub enum Source {
         name: Arc<str>,
         /// The line of the key, from 1.
         line: u64,
+        /// Its column, from 1.
+        column: u64,
     },
     /// An environment variable, by its name.
     Env(Arc<str>),
@@ -32,6 +34,14 @@ pub(super) enum Layer {
 }
 
 impl Source {
+    /// The place with its column, where it has one: `rollouts/curve.yaml:12:9`.
+    pub(super) fn exact(&self) -> String {
+        match self {
+            Self::File { column, .. } => format!("{self}:{column}"),
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn layer(&self) -> Layer {
         match self {
             Self::Default => Layer::Default,
@@ -47,7 +57,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { name, line } => write!(f, "{name}:{line}"),
+            Self::File { name, line, .. } => write!(f, "{name}:{line}"),
             Self::Env(name) | Self::Flag(name) => f.write_str(name),
         }
     }

@@ -1,40 +1,18 @@
-//! Values that are words of ours: devices, threads, names, and kinds of things.
+//! Values that are words of ours: threads, names, and kinds of things.
 
 use super::{
     schema::{LogFormat, Threads},
     setting::{Setting, text},
     tree::{Kind, Scalar},
 };
-use perch_models::backend::Device;
 use std::{fmt, num::NonZeroUsize};
 
+mod device;
 mod registry;
 pub(super) use registry::{Kind as RegistryKind, MlflowUri, Stage, Switch, Variable};
 
 /// More threads or copies than this is a slip, not a wish.
 const MAX_THREADS: usize = 1024;
-
-impl Setting for Device {
-    fn parse(scalar: &Scalar) -> Result<Self, String> {
-        const EXPECTED: &str = "auto, cpu, cuda or cuda:N";
-        match text(scalar, EXPECTED)? {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            "openvino" => Err("openvino is not supported yet".to_owned()),
-            other => other
-                .strip_prefix("cuda:")
-                .filter(|number| number.chars().all(|c| c.is_ascii_digit()))
-                .and_then(|number| number.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| scalar.expected(EXPECTED)),
-        }
-    }
-
-    fn show(&self) -> Scalar {
-        Scalar::text(self.to_string())
-    }
-}
 
 impl fmt::Display for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,27 +119,6 @@ impl Setting for Url {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn devices() {
-        for (text, device, shown) in [
-            ("auto", Device::Auto, "auto"),
-            ("cpu", Device::Cpu, "cpu"),
-            ("cuda", Device::Cuda(0), "cuda:0"),
-            ("cuda:1", Device::Cuda(1), "cuda:1"),
-        ] {
-            assert_eq!(Device::parse(&Scalar::text(text)), Ok(device));
-            assert_eq!(device.to_string(), shown);
-        }
-        for (text, message) in [
-            ("openvino", "openvino is not supported yet"),
-            ("gpu", "expected auto, cpu, cuda or cuda:N, got \"gpu\""),
-            ("cuda:", "expected auto, cpu, cuda or cuda:N, got \"cuda:\""),
-            ("cuda:+1", "expected auto, cpu, cuda or cuda:N, got \"cuda:+1\""),
-        ] {
-            assert_eq!(Device::parse(&Scalar::text(text)), Err(message.to_owned()));
-        }
-    }
 
     #[test]
     fn threads() {

@@ -11,7 +11,7 @@ use super::{
     tree::{Kind, Node, Scalar, Source, Value},
 };
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Error, MessageFormatter, NonFiniteFloatPolicy, Spanned, UserMessageFormatter};
+use serde_saphyr::{Error, Location, MessageFormatter, NonFiniteFloatPolicy, Spanned, UserMessageFormatter};
 use std::{fmt, sync::Arc};
 
 /// Events that aliases may add to a file: enough for any configuration, and an end to one that
@@ -20,8 +20,28 @@ const MAX_ALIAS_EVENTS: usize = 10_000;
 /// Levels of nesting: ours has five, and each one costs stack.
 const MAX_DEPTH: usize = 32;
 
-/// The tree of a file. `None`, with the error noted, where it is not YAML or not a mapping.
+/// The tree of the configuration's file. `None`, with the error noted, where it is not YAML or not a mapping.
 pub(super) fn file(name: &str, text: &str, env: &Env, errors: &mut Vec<ConfigError>) -> Option<Node> {
+    let mut root = plain(name, text, "sections such as `server:`", errors)?;
+    root.visit("", &mut |path, node| {
+        let source = node.source.clone();
+        fill_in(path, node, env, |message| errors.push(ConfigError::at(path, &source, message)));
+    });
+    Some(root)
+}
+
+/// The same of a policy's file.
+pub(super) fn policy(name: &str, text: &str, env: &Env, errors: &mut Vec<ConfigError>) -> Option<Node> {
+    let mut root = plain(name, text, "keys such as `strategy:`", errors)?;
+    root.visit("", &mut |path, node| {
+        let source = node.source.clone();
+        fill_in(path, node, env, |message| errors.push(ConfigError::in_policy(path, &source, &message)));
+    });
+    Some(root)
+}
+
+/// The tree of a file as it is written.
+fn plain(name: &str, text: &str, expected: &str, errors: &mut Vec<ConfigError>) -> Option<Node> {
     let value = match parse(text) {
         Ok(value) => value,
         Err(error) => {
@@ -30,17 +50,16 @@ pub(super) fn file(name: &str, text: &str, env: &Env, errors: &mut Vec<ConfigErr
         }
     };
     if !matches!(value, Value::Map(_) | Value::Null) {
-        let message = format!("expected sections such as `server:`, got {}", value.shown());
+        let message = format!("expected {expected}, got {}", value.shown());
         errors.push(ConfigError::at("", name, message));
         return None;
     }
     let name: Arc<str> = name.into();
     let mut root = Node::new(value, Source::Default);
-    root.visit("", &mut |path, node| {
+    root.visit("", &mut |_, node| {
         if let Source::File { name: unnamed, .. } = &mut node.source {
             *unnamed = Arc::clone(&name);
         }
-        fill_in(path, node, env, errors);
     });
     Some(root)
 }
@@ -100,7 +119,7 @@ fn hint(line: &str) -> &'static str {
 
 /// Replaces `${NAME}` in a text. What comes out has no type of its own: `maxRows: ${ROWS}` is a
 /// number where the key wants one.
-fn fill_in(path: &str, node: &mut Node, env: &Env, errors: &mut Vec<ConfigError>) {
+fn fill_in(path: &str, node: &mut Node, env: &Env, note: impl FnMut(String)) {
     let Value::Scalar(scalar) = &mut node.value else {
         return;
     };
@@ -116,7 +135,7 @@ fn fill_in(path: &str, node: &mut Node, env: &Env, errors: &mut Vec<ConfigError>
             }
         }
         Err(messages) => {
-            errors.extend(messages.into_iter().map(|message| ConfigError::at(path, &node.source, message)));
+            messages.into_iter().for_each(note);
             node.value = Value::Broken;
         }
     }
@@ -180,7 +199,7 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element::<Spanned<Value>>()? {
-            items.push(Node::new(item.value, line(item.defined.line())));
+            items.push(Node::new(item.value, position(item.defined)));
         }
         Ok(Value::List(items))
     }
@@ -190,13 +209,13 @@ impl<'de> Visitor<'de> for AnyValue {
         // The key's line, not the value's: that of a section is where its name stands.
         while let Some(key) = map.next_key::<Spanned<String>>()? {
             let value = map.next_value()?;
-            entries.push((key.value, Node::new(value, line(key.defined.line()))));
+            entries.push((key.value, Node::new(value, position(key.defined))));
         }
         Ok(Value::Map(entries))
     }
 }
 
-/// A line of a file whose name is put in later.
-fn line(line: u64) -> Source {
-    Source::File { name: "".into(), line }
+/// A position in a file whose name is put in later.
+fn position(at: Location) -> Source {
+    Source::File { name: "".into(), line: at.line(), column: at.column() }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::Request;
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,14 +42,13 @@ impl BodyLimits {
     ///
     /// # Errors
     /// 413, 408, 429, or 400 when the client breaks off.
-    pub async fn read(&self, request: Request<Body>, deadline: Instant) -> Result<Buffered, ApiError> {
-        let announced =
-            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    pub async fn read(&self, headers: &HeaderMap, body: Body, deadline: Instant) -> Result<Buffered, ApiError> {
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if let Some(size) = announced.filter(|size| *size > self.most as u64) {
             return Err(self.too_large(&format!(" of {size} bytes")));
         }
         let share = self.share(announced)?;
-        let reading = Limited::new(request.into_body(), self.most).collect();
+        let reading = Limited::new(body, self.most).collect();
         match tokio::time::timeout_at(deadline.into(), reading).await {
             Ok(Ok(body)) => Ok(Buffered { bytes: body.to_bytes(), _share: share }),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large("")),
@@ -81,9 +80,8 @@ mod tests {
     use super::*;
 
     async fn read(limits: &BodyLimits, size: usize) -> Result<Buffered, ApiError> {
-        let request =
-            Request::builder().header(CONTENT_LENGTH, size).body(Body::from(vec![b' '; size])).expect("valid");
-        limits.read(request, Instant::now() + Duration::from_secs(5)).await
+        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, size.into())]);
+        limits.read(&headers, Body::from(vec![b' '; size]), Instant::now() + Duration::from_secs(5)).await
     }
 
     #[tokio::test]

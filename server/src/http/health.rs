@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::response::json_answer;
 use crate::catalog::{Catalog, ModelEntry, Snapshot};
 use crate::lifecycle::Lifecycle;
+use crate::rollouts::Rollouts;
 use crate::writeback::WriteBack;
 
 /// What the health endpoints read.
@@ -22,6 +23,8 @@ pub struct Health {
     pub lifecycle: Arc<Lifecycle>,
     /// What the registry has not taken yet.
     pub writes: WriteBack,
+    /// What rolls out.
+    pub rollouts: Rollouts,
 }
 
 impl Health {
@@ -58,7 +61,8 @@ pub async fn ready(State(health): State<Health>) -> Response {
 /// Everything: each model, version, digest, state and last error, and the registry.
 pub async fn all(State(health): State<Health>) -> Response {
     let snapshot = health.catalog.load();
-    let models: Vec<Value> = snapshot.models.iter().map(|(name, entry)| model(name, entry)).collect();
+    let described = |(name, entry): (&String, &ModelEntry)| model(name, entry, health.rollouts.view(name).as_deref());
+    let models: Vec<Value> = snapshot.models.iter().map(described).collect();
     let registry = &snapshot.registry;
     let state = match (&registry.error, registry.last_success) {
         (Some(_), _) => "unreachable",
@@ -77,6 +81,10 @@ pub async fn all(State(health): State<Health>) -> Response {
     if let Some(as_of) = registry.recalled {
         body["registry"]["servingFromCacheAsOf"] = json!(humantime::format_rfc3339_millis(as_of).to_string());
     }
+    body["store"] = match health.rollouts.store_error() {
+        None => json!({"state": "ready"}),
+        Some(error) => json!({"state": "unavailable", "error": error}),
+    };
     let writes = health.writes.report();
     if writes.pending > 0 {
         body["registry"]["writeBack"] = json!({"pending": writes.pending});
@@ -87,7 +95,7 @@ pub async fn all(State(health): State<Health>) -> Response {
     json_answer(StatusCode::OK, &body)
 }
 
-fn model(name: &str, entry: &ModelEntry) -> Value {
+fn model(name: &str, entry: &ModelEntry, rollout: Option<&Value>) -> Value {
     let versions: Vec<Value> = entry
         .versions
         .iter()
@@ -115,6 +123,10 @@ fn model(name: &str, entry: &ModelEntry) -> Value {
     });
     if let Some(error) = &entry.error {
         model["error"] = json!(error);
+    }
+    if let Some(rollout) = rollout {
+        let keys = ["state", "step", "steps", "weight", "generation", "reason"];
+        model["rollout"] = keys.iter().map(|key| ((*key).to_owned(), rollout[*key].clone())).collect();
     }
     model
 }

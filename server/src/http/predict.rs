@@ -1,50 +1,75 @@
 //! `POST /predict`.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::Bytes;
-use http::HeaderName;
-use http::HeaderValue;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue};
 use perch_models::json::{write_answer, write_string};
 use perch_models::run::Answer;
 
-use super::response::Answered;
+use super::response::{Answered, FALLBACK};
+use super::texts::classify;
+use super::timing::{SERVER_TIMING, server_timing};
+use crate::error::{ApiError, Kind};
 use crate::reactor::Seat;
-use crate::serving::{Failed, Parsed};
-
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+use crate::serving::{Asked, Failed, Parsed, Ran, Serving, is_large};
 
 /// Answers a prediction, or the error that the outer layer renders.
-pub async fn predict(seat: &Seat, request: Request) -> Answered {
-    match answer(seat, request).await {
-        Ok(answered) => answered,
-        Err((error, served)) => Answered::failed(error, served),
+///
+/// A block, since what an `async fn` is given is kept twice: this future is moved with every request, and so are those
+/// that it waits for.
+pub fn predict(seat: Arc<Seat>, request: Request) -> impl Future<Output = Answered> + Send {
+    let arrived = Instant::now();
+    let (head, body) = request.into_parts();
+    let mut headers = head.headers;
+    async move {
+        match answer(&seat, &mut headers, body, arrived).await {
+            Ok(answered) => answered,
+            Err((error, served)) => Answered::failed(error, served),
+        }
     }
 }
 
-async fn answer(seat: &Seat, request: Request) -> Result<Answered, Failed> {
+async fn answer(seat: &Seat, headers: &mut HeaderMap, body: Body, arrived: Instant) -> Result<Answered, Failed> {
     let serving = &seat.serving;
-    let arrived = Instant::now();
-    let body = serving.bodies.read(request, arrived + serving.timeout).await.map_err(|error| (error, None))?;
-    let mut parsed = serving.parse(body.bytes.clone()).await?;
-    let served = parsed.served.clone();
-    let answer = match serving.infer(&mut parsed, seat.reactor, arrived).await {
-        Ok(answer) => answer,
-        Err(error) => return Err((error, Some(served))),
+    let body = serving.bodies.read(headers, body, arrived + serving.timeout).await;
+    let body = body.map_err(|error| (error, None))?;
+    let asked = Asked { headers, body: &body.bytes, reactor: seat.reactor, arrived };
+    // Boxed, since their futures are larger than what all other requests need.
+    let rest: BoxFuture<'_, Result<Answered, Failed>> = match serving.predict(asked).await {
+        Ok(ran) if !is_large(&ran.answer) => return Ok(answered(&ran)),
+        Ok(ran) => Box::pin(answered_apart(serving, ran)),
+        // Texts are no tensors: what is sent to a classifier of texts ends here, and no other request looks at that.
+        Err(failed) if failed.0.kind == Kind::InvalidInput => {
+            Box::pin(classify::instead(seat, std::mem::take(headers), body, arrived, failed))
+        }
+        Err(failed) => return Err(failed),
     };
-    let timing = server_timing(&answer);
-    let rows = answer.clone();
-    let text = match serving.print(&answer, move || render(&parsed, &rows)).await {
-        Ok(text) => text,
-        Err(error) => return Err((error, Some(served))),
-    };
-    let mut response = Response::new(Body::from(text));
-    *response.headers_mut() = served.headers.clone();
+    rest.await
+}
+
+fn answered(ran: &Ran) -> Answered {
+    let Ran { parsed, answer, fallback } = ran;
+    let mut response = Response::new(Body::from(render(parsed, answer)));
+    *response.headers_mut() = parsed.served.headers.clone();
+    let timing = server_timing([("queue", answer.queued), ("execute", answer.executed)]);
     response.headers_mut().insert(SERVER_TIMING, timing);
-    Ok(Answered { response, served: Some(served), error: None })
+    if let Some(why) = fallback {
+        response.headers_mut().insert(FALLBACK, HeaderValue::from_static(why.name()));
+    }
+    Answered::by(parsed.served.clone(), response)
+}
+
+/// The same of a large answer, off the reactor.
+async fn answered_apart(serving: &Serving, ran: Ran) -> Result<Answered, Failed> {
+    let served = ran.parsed.served.clone();
+    let answered = serving.lifecycle.spawn_blocking(move || answered(&ran)).await;
+    answered.map_err(|_| (ApiError::new(Kind::Internal, "printing the answer failed"), Some(served)))
 }
 
 /// `{"model","version","track","id"?,"predictions"|"outputs"}`.
@@ -63,29 +88,17 @@ fn render(parsed: &Parsed, answer: &Answer) -> Vec<u8> {
     out
 }
 
-/// `queue;dur=0.012, execute;dur=0.034`, in milliseconds.
-fn server_timing(answer: &Answer) -> HeaderValue {
-    let mut text = Vec::with_capacity(48);
-    for (name, time) in [("queue;dur=", answer.queued), (", execute;dur=", answer.executed)] {
-        let micros = time.as_micros();
-        text.extend_from_slice(name.as_bytes());
-        // Whole microseconds as a decimal fraction: formatting floats showed in the profile.
-        text.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
-        let digit = |place: u128| b'0' + u8::try_from(micros / place % 10).unwrap_or(0);
-        text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
-    }
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const fn future_of<F>(_: &impl Fn(Arc<Seat>, Request) -> F) -> usize {
+        size_of::<F>()
+    }
 
     #[test]
-    fn timing_is_in_milliseconds() {
-        let time = Duration::from_micros;
-        let answer = Answer { columns: [].into(), rows: 0..0, queued: time(7), executed: time(12_045) };
-        assert_eq!(server_timing(&answer), "queue;dur=0.007, execute;dur=12.045");
+    fn what_is_moved_with_every_request_is_small() {
+        let bytes = future_of(&predict);
+        assert!(bytes <= 1280, "{bytes} bytes: box what few requests need, and keep no argument of an async fn");
     }
 }

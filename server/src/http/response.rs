@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
-use perch_models::json::write_string;
 use serde_json::Value;
 
 use crate::catalog::Served;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorShape};
 
 /// Names the model, version and track that answered.
 pub const SERVED_HEADERS: [HeaderName; 3] = [
@@ -18,6 +17,9 @@ pub const SERVED_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-perch-version"),
     HeaderName::from_static("x-perch-track"),
 ];
+
+/// Why stable has answered in the canary's place.
+pub const FALLBACK: HeaderName = HeaderName::from_static("x-perch-fallback");
 
 /// `application/json`.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -37,53 +39,63 @@ pub struct Answered {
     pub served: Option<Arc<Served>>,
     /// The failure.
     pub error: Option<ApiError>,
+    /// The protocol of the failure, where it is not that of the path.
+    pub shape: Option<ErrorShape>,
+}
+
+/// The same, on its way through the router.
+#[derive(Clone)]
+struct Carried {
+    served: Option<Arc<Served>>,
+    error: Option<ApiError>,
+    shape: Option<ErrorShape>,
 }
 
 impl Answered {
+    /// An answer of `served`.
+    #[must_use]
+    pub const fn by(served: Arc<Served>, response: Response) -> Self {
+        Self { response, served: Some(served), error: None, shape: None }
+    }
+
     /// A failure, counted for `served` where a version was chosen.
     #[must_use]
     pub fn failed(error: ApiError, served: Option<Arc<Served>>) -> Self {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = error.kind.wire().0;
-        Self { response, served, error: Some(error) }
+        Self { response: Response::new(Body::empty()), served, error: Some(error), shape: None }
+    }
+
+    /// Speaks this protocol if it fails, whatever the path is.
+    #[must_use]
+    pub const fn shaped(mut self, shape: ErrorShape) -> Self {
+        self.shape = Some(shape);
+        self
     }
 }
 
-/// From the router, whose handlers leave a failure in the extensions.
+/// From the router, whose handlers leave what is not part of the answer in the extensions.
 impl From<Response> for Answered {
     fn from(mut response: Response) -> Self {
-        let error = response.extensions_mut().remove::<ApiError>();
-        Self { response, served: None, error }
+        match response.extensions_mut().remove::<Carried>() {
+            Some(Carried { served, error, shape }) => Self { response, served, error, shape },
+            None => Self { response, served: None, error: None, shape: None },
+        }
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let Self { mut response, served, error, shape } = self;
+        if let Some(error) = &error {
+            // For listeners without the outer layer. It sets the status again, by the protocol.
+            *response.status_mut() = error.kind.wire().0;
+        }
+        response.extensions_mut().insert(Carried { served, error, shape });
+        response
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.kind.wire().0;
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
-/// The body of a failure: `{"error":{"code","message","request_id"}}`.
-pub fn render_error(response: &mut Response, error: &ApiError, request_id: &HeaderValue) {
-    let mut body = Vec::with_capacity(128 + error.message.len());
-    body.extend_from_slice(b"{\"error\":{\"code\":");
-    write_string(&mut body, error.kind.wire().1);
-    body.extend_from_slice(b",\"message\":");
-    write_string(&mut body, &error.message);
-    body.extend_from_slice(b",\"request_id\":");
-    write_string(&mut body, request_id.to_str().unwrap_or_default());
-    body.extend_from_slice(b"}}\n");
-    *response.body_mut() = Body::from(body);
-    let headers = response.headers_mut();
-    // The router has written down the length of the empty body.
-    headers.remove(CONTENT_LENGTH);
-    headers.insert(CONTENT_TYPE, JSON);
-    if let Some(after) = error.retry_after {
-        // Whole seconds, and never "at once".
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        Answered::failed(self, None).into_response()
     }
 }

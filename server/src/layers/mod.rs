@@ -2,6 +2,8 @@
 //!
 //! Outermost first, and why there:
 //! 1. [`Stack::dispatch`]: health and metrics go past everything below, so that they answer when all else is full.
+//!    So does a request to `/predict` for which nobody wants 2 and 3: it is what connections have room for, and whatever
+//!    else is asked is boxed.
 //! 2. Trace: the span covers all the rest. Only where spans are wanted.
 //! 3. Compression: sees the final body, errors included. Only for clients that accept it.
 //! 4. [`scope`]: request id, admission, panics, errors' bodies, metrics: whatever happens inside, one answer leaves
@@ -23,6 +25,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::Method;
 use http::header::ACCEPT_ENCODING;
 use hyper::body::Incoming;
@@ -30,9 +34,11 @@ use tower::{Layer, Service, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+use scope::ScopeFuture;
 pub use scope::{Shared, scope};
 pub use trace::Spans;
 
+use crate::error::ErrorShape;
 use crate::http::predict::predict;
 use crate::http::response::Answered;
 use crate::reactor::Seat;
@@ -47,7 +53,7 @@ pub struct Stack {
     /// Every path but `/predict`.
     pub others: Router,
     /// Where `/predict` runs.
-    pub seat: Seat,
+    pub seat: Arc<Seat>,
     /// What all reactors' requests share.
     pub shared: Arc<Shared>,
     /// Who wants spans.
@@ -55,28 +61,44 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Answers one request of a connection.
-    ///
-    /// # Errors
-    /// Never: failures are answers.
-    pub async fn dispatch(self: Arc<Self>, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+    /// Answers one request of a connection. It never fails: failures are answers.
+    pub fn dispatch(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = Result<Response, Infallible>> {
         let request: Request = request.map(Body::new);
+        let plain = !request.headers().contains_key(ACCEPT_ENCODING) && !self.spans.wanted();
+        let answer = if plain && is_predict(&request) {
+            Either::Left(self.predict(request))
+        } else {
+            Either::Right(Box::pin(self.other(request, plain)))
+        };
+        answer.map(Ok)
+    }
+
+    fn predict(&self, request: Request) -> ScopeFuture<impl Future<Output = Answered> + use<>> {
+        scope(&self.shared, ErrorShape::Ours, request, |request| predict(self.seat.clone(), request))
+    }
+
+    async fn other(self: Arc<Self>, request: Request, plain: bool) -> Response {
         if is_probe(request.uri().path()) {
-            return self.probes.clone().oneshot(request).await;
+            return always(self.probes.clone().oneshot(request).await);
         }
-        let plain = !request.headers().contains_key(ACCEPT_ENCODING);
-        if plain && !self.spans.wanted() {
-            return Ok(self.answer(request).await);
+        if plain {
+            return self.answer(request).await;
         }
-        let compressible = SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::IMAGES);
+        let compressible = SizeAbove::new(COMPRESS_ABOVE)
+            .and(NotForContentType::IMAGES)
+            // Each event has to arrive when it happens.
+            .and(NotForContentType::SSE);
         let compressed = CompressionLayer::new().compress_when(compressible).layer(Inner(self.clone()));
         let traced = trace::layer(self.spans).layer(compressed);
-        traced.oneshot(request).await.map(|response| response.map(Body::new))
+        always(traced.oneshot(request).await).map(Body::new)
     }
 
     async fn answer(&self, request: Request) -> Response {
-        if request.uri().path() == "/predict" && request.method() == Method::POST {
-            return scope(&self.shared, request, |request| predict(&self.seat, request)).await;
+        if is_predict(&request) {
+            return self.predict(request).await;
         }
         answer_with(&self.shared, request, self.others.clone()).await
     }
@@ -92,13 +114,9 @@ pub fn scoped(routes: Router, shared: Arc<Shared>) -> Router {
 }
 
 async fn answer_with(shared: &Arc<Shared>, request: Request, routes: Router) -> Response {
-    let handle = |request| async move {
-        match routes.oneshot(request).await {
-            Ok(response) => Answered::from(response),
-            Err(never) => match never {},
-        }
-    };
-    scope(shared, request, handle).await
+    let handle = |request| async move { Answered::from(always(routes.oneshot(request).await)) };
+    let shape = ErrorShape::of(request.uri().path());
+    scope(shared, shape, request, handle).await
 }
 
 /// Everything inside of the optional layers, as a service.
@@ -118,6 +136,17 @@ impl Service<Request> for Inner {
         let stack = self.0.clone();
         Box::pin(async move { Ok(stack.answer(request).await) })
     }
+}
+
+fn always<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+fn is_predict(request: &Request) -> bool {
+    request.uri().path() == "/predict" && request.method() == Method::POST
 }
 
 /// Paths that must answer when everything else is full.

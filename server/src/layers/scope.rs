@@ -16,8 +16,9 @@ use metrics::Gauge;
 use pin_project_lite::pin_project;
 
 use super::request_id::{self, X_REQUEST_ID};
-use crate::error::{ApiError, Kind};
-use crate::http::response::{Answered, render_error};
+use crate::error::{ApiError, ErrorShape, Kind};
+use crate::http::failure::render_error;
+use crate::http::response::Answered;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{self as names, RequestMetrics};
 
@@ -43,15 +44,17 @@ impl Shared {
     }
 }
 
-/// Answers `request` with what `handle` makes of it, or with an error in its place.
+/// Answers `request` with what `handle` makes of it, or with an error in its place, which has the form `shape` whatever
+/// went wrong, and wherever.
 ///
 /// A function over a future, not a tower service: the hot path has no boxed future and moves no request twice.
 pub fn scope<F: Future<Output = Answered>>(
     shared: &Arc<Shared>,
+    shape: ErrorShape,
     request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> ScopeFuture<F> {
-    let ticket = Ticket::new(shared.clone(), &request);
+    let ticket = Ticket::new(shared.clone(), shape, &request);
     let state = if ticket.admitted {
         State::Running { future: handle(request) }
     } else {
@@ -107,10 +110,11 @@ struct Ticket {
     began: Instant,
     id: HeaderValue,
     version: Version,
+    shape: ErrorShape,
 }
 
 impl Ticket {
-    fn new(shared: Arc<Shared>, request: &Request) -> Self {
+    fn new(shared: Arc<Shared>, shape: ErrorShape, request: &Request) -> Self {
         let admitted = shared.running.fetch_add(1, Ordering::Relaxed) < shared.most;
         shared.gauge.increment(1.0);
         let id = request_id::of(request.headers());
@@ -118,18 +122,18 @@ impl Ticket {
         if !span.is_disabled() {
             span.record("request_id", id.to_str().unwrap_or_default());
         }
-        Self { shared, admitted, answered: false, began: Instant::now(), id, version: request.version() }
+        Self { shared, admitted, answered: false, began: Instant::now(), id, version: request.version(), shape }
     }
 
     fn answer(&mut self, answered: Answered) -> Response {
         self.answered = true;
-        let Answered { mut response, served, error } = answered;
+        let Answered { mut response, served, error, shape } = answered;
         let requests = served.as_ref().map_or(&self.shared.unattributed, |served| &served.requests);
-        requests.record(response.status(), self.began.elapsed());
         if let Some(error) = error {
             names::count_error(requests.model(), error.kind.wire().1);
-            render_error(&mut response, &error, &self.id);
+            render_error(&mut response, shape.unwrap_or(self.shape), &error, &self.id);
         }
+        requests.record(response.status(), self.began.elapsed());
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, self.id.clone());
         if self.shared.lifecycle.is_draining() && self.version < Version::HTTP_2 {
@@ -177,7 +181,7 @@ mod tests {
 
     async fn get_from(shared: &Arc<Shared>, path: &str) -> (StatusCode, http::HeaderMap, String) {
         let request = Request::builder().uri(path).header(X_REQUEST_ID, "r-1").body(Body::empty()).expect("valid");
-        let response = scope(shared, request, |request| {
+        let response = scope(shared, ErrorShape::of(path), request, |request| {
             let path = request.uri().path().to_owned();
             async { Answered::from(handler(path).await) }
         })
@@ -209,6 +213,24 @@ mod tests {
         assert!(body.contains(r#""code":"overloaded""#), "{body}");
         drop(held);
         assert_eq!(get_from(&shared, "/ok").await.0, StatusCode::OK, "a client that hung up makes room");
+    }
+
+    #[tokio::test]
+    async fn the_path_decides_what_an_error_looks_like() {
+        let shared = shared(1);
+        let mut held = Box::pin(get_from(&shared, "/waiting"));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(held.as_mut().poll(cx))).await.is_pending());
+        let (status, headers, body) = get_from(&shared, "/embed").await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            (&headers["retry-after"], &headers[X_REQUEST_ID]),
+            (&"1".parse().expect("valid"), &"r-1".parse().expect("valid"))
+        );
+        let expected = r#"{"error":"1 requests are being answered already","error_type":"Overloaded"}"#;
+        assert_eq!(body.trim_end(), expected);
+        let (status, _, body) = get_from(&shared, "/v1/embeddings").await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(body.contains(r#""type":"rate_limit_error","param":null,"code":"overloaded""#), "{body}");
     }
 
     #[tokio::test]

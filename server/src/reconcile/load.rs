@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use perch_models::artifact::Artifact;
-use perch_models::backend::LoadError;
+use perch_models::backend::{LoadError, Loader};
 use perch_models::registry::{Registry, Wanted};
 use perch_models::version::{Context, ModelVersion, Settings};
 use perch_router::track::Track;
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::Tools;
 use super::model::{Loaded, Order};
 use super::plan::Key;
-use crate::config::{Config, Model, Threads};
+use crate::config::{Config, Model, Placement, Threads};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{self, ExecutionMetrics};
 
@@ -56,11 +56,15 @@ pub(super) struct Report {
 pub(super) struct Failed {
     pub(super) error: String,
     pub(super) longest: Duration,
+    /// The digest of its files, where they could be had.
+    pub(super) digest: Option<String>,
+    /// It was not even tried: a rollout has taken it out.
+    pub(super) rests: bool,
 }
 
 impl Failed {
     fn new(error: impl Into<String>) -> Self {
-        Self { error: error.into(), longest: Duration::from_secs(60) }
+        Self { error: error.into(), longest: Duration::from_secs(60), digest: None, rests: false }
     }
 }
 
@@ -75,19 +79,27 @@ impl From<LoadError> for Failed {
     }
 }
 
-/// How a model of this configuration is loaded.
-pub(super) fn settings(model: &Model, config: &Config, cores: usize) -> Settings {
+/// How a model of this configuration is loaded with `loader`.
+pub(super) fn settings(model: &Model, config: &Config, loader: &dyn Loader, cores: usize) -> Settings {
     let threads = match model.threads.unwrap_or(config.runtime.threads) {
         Threads::Auto => cores,
         Threads::Fixed(count) => count.get(),
     };
+    let Placement { device, precision, memory_limit, agreement } = model.placement(&config.runtime);
+    // One that cannot be used fails the load, which says why.
+    let device = loader.resolve(device).unwrap_or(device);
     Settings {
-        device: model.device.unwrap_or(config.runtime.device),
+        device,
+        precision,
+        memory_limit,
+        agreement,
+        buckets: model.batching.buckets.clone().unwrap_or_else(|| device.buckets().to_vec()),
         threads,
         instances: model.instances.map_or(1, NonZeroUsize::get),
         reactors: cores,
         max_rows: model.batching.max_rows,
         max_queue: model.batching.max_queue,
+        max_delay: model.batching.max_delay,
         load_timeout: model.load_timeout,
     }
 }
@@ -95,7 +107,7 @@ pub(super) fn settings(model: &Model, config: &Config, cores: usize) -> Settings
 /// Fetches and loads.
 pub(super) async fn run(job: Job, tools: Arc<Tools>, slots: Slots, lifecycle: Arc<Lifecycle>) -> Report {
     let Job { model, source, registry, order, settings } = job;
-    let Order { track, key, listed, download, again } = order;
+    let Order { track, key, listed, download, again, resting } = order;
     let wanted = Wanted { model: &source, version: key.version, listed: &listed, again, progress: download };
     let fetched = {
         // The semaphores are never closed.
@@ -103,15 +115,26 @@ pub(super) async fn run(job: Job, tools: Arc<Tools>, slots: Slots, lifecycle: Ar
         registry.fetch(wanted).await
     };
     let result = match fetched {
+        Ok(artifact) if resting.contains(&artifact.digest) => Err(Failed {
+            rests: true,
+            digest: Some(artifact.digest),
+            ..Failed::new("it was taken out of a rollout: start it again with `perch rollout retry`")
+        }),
         Ok(artifact) => {
+            let digest = artifact.digest.clone();
             let _slot = slots.loads.acquire().await;
             let (name, tasks) = (model.clone(), lifecycle.tasks());
             let loading = lifecycle.spawn_blocking(move || open(&name, track, key, artifact, &settings, &tools, tasks));
-            loading.await.unwrap_or_else(|error| Err(Failed::new(format!("loading it panicked: {error}"))))
+            let loaded = loading.await;
+            let loaded = loaded.unwrap_or_else(|error| Err(Failed::new(format!("loading it panicked: {error}"))));
+            loaded.map_err(|failed| Failed { digest: Some(digest), ..failed })
         }
         Err(error) => {
             metrics::count_load(&model, false);
-            Err(error.into())
+            // Files that are here and are no model have no digest; what the registry lists of them tells them apart.
+            let unreadable = matches!(error, LoadError::Graph(_) | LoadError::Unsupported(_));
+            let digest = unreadable.then(|| format!("unreadable:{}:{:016x}", key.version, key.fingerprint));
+            Err(Failed { digest, ..error.into() })
         }
     };
     Report { model, track, key, result }

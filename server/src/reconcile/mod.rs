@@ -23,11 +23,13 @@ use tokio::sync::{Notify, mpsc};
 use self::load::{Report, Slots};
 use self::model::{ModelState, Order};
 use self::poller::{Heard, Poller};
+use crate::cache::ResponseCache;
 use crate::catalog::{Catalog, RegistryReport, Snapshot};
 use crate::config::{Config, Model};
 use crate::lifecycle::Lifecycle;
 use crate::metrics;
 use crate::registries::Registries;
+use crate::rollouts::Rollouts;
 use crate::writeback::WriteBack;
 
 pub use download::Download;
@@ -42,6 +44,10 @@ pub struct Tools {
     pub registries: Arc<Registries>,
     /// Takes what is written back.
     pub writes: WriteBack,
+    /// What is tried, and what not.
+    pub rollouts: Rollouts,
+    /// What was answered before, where that is kept.
+    pub cache: Option<Arc<ResponseCache>>,
     /// Cores of the process, each with a reactor.
     pub cores: usize,
 }
@@ -97,7 +103,7 @@ impl Reconciler {
     #[must_use]
     pub fn new(config: Arc<Config>, tools: Tools, catalog: Arc<Catalog>, lifecycle: Arc<Lifecycle>) -> Self {
         let slots = Slots::new(tools.cores);
-        let configured = |model: &Model| (model.name.clone(), ModelState::new(model.clone(), model.required));
+        let configured = |model: &Model| (model.name.clone(), follow(&tools, model.clone(), model.required));
         let models = config.models.iter().map(configured).collect();
         let nudges = tools.registries.feeds().iter().map(|_| Arc::default()).collect();
         Self {
@@ -141,6 +147,7 @@ impl Reconciler {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 _ = tick.tick() => {}
+                () = self.tools.rollouts.wishes_changed() => {}
                 Some(event) = self.events.1.recv() => match event {
                     Event::Heard(heard) => self.hear(heard),
                     Event::Loaded(report) => self.finish(report),
@@ -154,15 +161,15 @@ impl Reconciler {
     }
 
     fn hear(&mut self, heard: Heard) {
-        let Heard { feed, result, recalled } = heard;
+        let Heard { feed, asked, result, recalled } = heard;
         if feed > 0 {
-            return self.hear_folder(feed, result.map_err(|error| error.0));
+            return self.hear_folder(feed, asked, result.map_err(|error| error.0));
         }
         metrics::set_registry_up(result.is_ok());
         match result {
             Ok(listing) => {
                 self.registry = RegistryReport { last_success: Some(SystemTime::now()), error: None, recalled: None };
-                self.observe(&listing);
+                self.observe(&listing, Some(asked));
             }
             Err(error) => {
                 if self.registry.error.as_ref() != Some(&error.0) {
@@ -173,13 +180,13 @@ impl Reconciler {
                     let as_of = humantime::format_rfc3339_seconds(recalled.as_of);
                     tracing::warn!(%as_of, "serving from the cache what the registry listed then");
                     self.registry.recalled = Some(recalled.as_of);
-                    self.observe(&recalled.listing);
+                    self.observe(&recalled.listing, None);
                 }
             }
         }
     }
 
-    fn hear_folder(&mut self, feed: usize, result: Result<Listing, String>) {
+    fn hear_folder(&mut self, feed: usize, asked: Instant, result: Result<Listing, String>) {
         match result {
             Ok(listing) => {
                 self.folder_errors.remove(&feed);
@@ -187,7 +194,7 @@ impl Reconciler {
                     if let (of, name) = self.tools.registries.of(&state.settings)
                         && of == feed
                     {
-                        state.observe(listing.get(name).cloned());
+                        state.observe(listing.get(name).cloned(), Some(asked));
                     }
                 }
             }
@@ -205,15 +212,15 @@ impl Reconciler {
         }
     }
 
-    /// Takes over what the configured registry lists.
-    fn observe(&mut self, listing: &Listing) {
+    /// Takes over what the configured registry lists, which was asked for at `asked`.
+    fn observe(&mut self, listing: &Listing, asked: Option<Instant>) {
         if self.config.models.is_empty() || self.config.registry.select.is_some() {
             let registries = &self.tools.registries;
             let known: Vec<&str> = self.models.values().map(|state| registries.of(&state.settings).1).collect();
             let new: Vec<String> = listing.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
             for name in new {
                 // A model that appears later must not make a server unready that was ready without it.
-                let state = ModelState::new(self.config.registry.model(&name), self.first);
+                let state = follow(&self.tools, self.config.registry.model(&name), self.first);
                 self.models.insert(name, state);
             }
         }
@@ -221,7 +228,7 @@ impl Reconciler {
         for state in self.models.values_mut() {
             let (feed, name) = self.tools.registries.of(&state.settings);
             if feed == 0 {
-                state.observe(listing.get(name).cloned());
+                state.observe(listing.get(name).cloned(), asked);
             }
         }
     }
@@ -251,7 +258,7 @@ impl Reconciler {
         let now = Instant::now();
         let mut orders = Vec::new();
         for (name, state) in &mut self.models {
-            if let Some(order) = state.advance(now) {
+            if let Some(order) = state.advance(&self.tools.rollouts.wish(name), now) {
                 orders.push((name.clone(), order));
             }
         }
@@ -283,11 +290,16 @@ impl Reconciler {
         }
         metrics::set_ready(snapshot.is_ready() && !self.lifecycle.is_draining());
         self.catalog.publish(snapshot);
+        for (name, state) in &mut self.models {
+            if let Some(seen) = state.seen() {
+                self.tools.rollouts.seen(name, seen);
+            }
+        }
     }
 
     fn load(&self, name: String, order: Order) {
         let Some(state) = self.models.get(&name) else { return };
-        let settings = load::settings(&state.settings, &self.config, self.tools.cores);
+        let settings = load::settings(&state.settings, &self.config, self.tools.loader.as_ref(), self.tools.cores);
         let (feed, source) = self.tools.registries.of(&state.settings);
         let registry = self.tools.registries.get(feed).registry.clone();
         let job = load::Job { model: name, source: source.to_owned(), registry, order, settings };
@@ -304,7 +316,9 @@ impl Reconciler {
 
     fn finish(&mut self, report: Report) {
         let Some(state) = self.models.get_mut(&report.model) else { return };
-        write_back(&self.tools, state, &report);
+        if !matches!(&report.result, Err(failed) if failed.rests) {
+            write_back(&self.tools, state, &report);
+        }
         state.finish(report.track, report.key, report.result, Instant::now());
     }
 
@@ -323,6 +337,14 @@ impl Reconciler {
             });
         }
     }
+}
+
+/// A model, and its rollouts, are followed from here on.
+fn follow(tools: &Tools, settings: Model, required: bool) -> ModelState {
+    let (feed, source) = tools.registries.of(&settings);
+    let route = tools.rollouts.follow(&settings, source, tools.registries.get(feed));
+    let cache = tools.cache.clone().filter(|_| settings.cache);
+    ModelState::new(settings, required, route, cache)
 }
 
 /// Tells the registry how a load ended. Where versions never change, the first load that succeeds fixes the digest: no

@@ -1,7 +1,7 @@
 //! Asks one registry what it lists, on time and when somebody says that it has changed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use perch_models::registry::{Listing, Recalled, Registry, RegistryError};
 use tokio::sync::{Notify, mpsc};
@@ -16,6 +16,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 pub(super) struct Heard {
     /// Which registry.
     pub(super) feed: usize,
+    /// When it was asked.
+    pub(super) asked: Instant,
     /// What it lists.
     pub(super) result: Result<Listing, RegistryError>,
     /// What an earlier process heard from it, where this one never has.
@@ -41,11 +43,12 @@ impl Poller {
     async fn polls(self) {
         let (mut ever, mut failures) = (false, 0);
         loop {
+            let asked = Instant::now();
             let result = self.registry.list().await;
             let recalled = if ever || result.is_ok() || failures > 0 { None } else { self.registry.recall().await };
             failures = if result.is_ok() { 0 } else { failures + 1 };
             ever |= result.is_ok();
-            if self.events.send(Event::Heard(Heard { feed: self.feed, result, recalled })).is_err() {
+            if self.events.send(Event::Heard(Heard { feed: self.feed, asked, result, recalled })).is_err() {
                 return;
             }
             tokio::select! {

@@ -14,7 +14,7 @@ mod progress;
 mod promote;
 mod pull;
 mod rollback;
-mod table;
+pub(super) mod table;
 mod verify;
 
 use std::path::PathBuf;

@@ -48,12 +48,17 @@ impl Named {
 impl Place {
     /// The configuration; with `names`, of these models alone, whether it lists them or not.
     pub(super) fn load(&self, names: &[String]) -> Result<Config, Failure> {
-        self.load_for(names, None)
+        self.load_for(names, None, None)
     }
 
-    /// The same, for models that compute on `device`.
-    pub(super) fn load_for(&self, names: &[String], device: Option<&str>) -> Result<Config, Failure> {
-        let mut layers = Layers::new().env(environment());
+    /// The same, for models that compute on `device` in `precision`.
+    pub(super) fn load_for(
+        &self,
+        names: &[String],
+        device: Option<&str>,
+        precision: Option<&str>,
+    ) -> Result<Config, Failure> {
+        let mut layers = Layers::new().env(environment()).stateless();
         if let Some(file) = &self.config {
             layers = layers.file(file);
         }
@@ -61,7 +66,8 @@ impl Place {
             .flag("registry.path", self.models.clone(), "--models")
             .flag("registry.uri", self.mlflow.clone(), "--mlflow")
             .flag("artifacts.cache", self.cache.clone(), "--cache")
-            .flag("runtime.device", device.map(str::to_owned), "--device");
+            .flag("runtime.device", device.map(str::to_owned), "--device")
+            .flag("runtime.precision", precision.map(str::to_owned), "--precision");
         let loaded = Config::load(layers);
         let loaded = loaded.map_err(|errors| Failure::Usage(format!("the configuration is wrong:\n{errors}")))?;
         let quiet = loaded.source_of("log.filter").is_none_or(|source| *source == Source::Default);

@@ -4,7 +4,7 @@
 const DIGITS: usize = 12;
 
 /// A table.
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     header: Vec<String>,
     optional: &'static [&'static str],
     rows: Vec<Vec<String>>,
@@ -12,19 +12,19 @@ pub(super) struct Table {
 
 impl Table {
     /// A table with these columns, of which those in `optional` are left out where they are empty.
-    pub(super) fn new(header: &[&str], optional: &'static [&'static str]) -> Self {
+    pub(in crate::cli) fn new(header: &[&str], optional: &'static [&'static str]) -> Self {
         Self { header: header.iter().map(ToString::to_string).collect(), optional, rows: Vec::new() }
     }
 
     /// Adds a row, with as many cells as the header has.
-    pub(super) fn add(&mut self, cells: Vec<String>) {
+    pub(in crate::cli) fn add(&mut self, cells: Vec<String>) {
         // A table has one line a row, whatever an error message is made of.
         let one_line = |cell: String| cell.split_whitespace().collect::<Vec<_>>().join(" ");
         self.rows.push(cells.into_iter().map(one_line).collect());
     }
 
     /// All of it, with a line break at the end of each line; nothing where there are no rows.
-    pub(super) fn render(mut self) -> String {
+    pub(in crate::cli) fn render(mut self) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
@@ -49,7 +49,7 @@ impl Table {
 }
 
 /// As much of a digest as a person compares.
-pub(super) fn short(digest: &str) -> String {
+pub(in crate::cli) fn short(digest: &str) -> String {
     let end = digest.find(':').map_or(0, |colon| colon + 1) + DIGITS;
     digest.chars().take(end).collect()
 }

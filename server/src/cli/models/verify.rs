@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use perch_models::artifact::Artifact;
-use perch_models::backend::{Device, Loader};
+use perch_models::backend::Loader;
 use perch_models::registry::Whereabouts;
 use perch_models::run::{Execution, Observer};
 use perch_models::version::{Context, Mode, ModelVersion, Settings};
@@ -19,8 +19,8 @@ use super::place::Place;
 use super::progress::Screen;
 use super::table::{Table, short};
 use super::{log, print_json};
-use crate::cli::{Failure, Outcome, Output, StartLoader};
-use crate::config::Model;
+use crate::cli::{Failure, Outcome, Output, StartLoader, loader};
+use crate::config::{Model, Placement, Runtime};
 
 #[derive(Args)]
 pub(super) struct Verify {
@@ -32,9 +32,12 @@ pub(super) struct Verify {
     /// Every version that is listed, wherever it is.
     #[arg(long)]
     all: bool,
-    /// Where models compute: auto, cpu, cuda, cuda:N [runtime.device].
+    /// Where models compute: auto, cpu, cuda, cuda:N, openvino [runtime.device].
     #[arg(long)]
     device: Option<String>,
+    /// How exactly: fp32, tf32, bf16, fp16 [runtime.precision].
+    #[arg(long)]
+    precision: Option<String>,
     /// The form of the result.
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -67,18 +70,18 @@ impl Observer for Silent {
 struct Tools {
     loader: Arc<dyn Loader>,
     watchdog: Watchdog,
-    device: Device,
+    runtime: Runtime,
 }
 
 impl Verify {
     pub(super) async fn run(&self, start_loader: StartLoader) -> Outcome {
-        let config = self.place.load_for(&self.model, self.device.as_deref())?;
+        let config = self.place.load_for(&self.model, self.device.as_deref(), self.precision.as_deref())?;
         let screen = Screen::new();
         log::start(&config, &screen.bars)?;
         let catalog = Catalog::read(&config, None).await?;
-        let loader = start_loader(config.runtime.library.as_deref()).map_err(Failure::Missing)?;
+        let loader = loader::start(start_loader, &config)?;
         let watchdog = Watchdog::start().map_err(|error| Failure::Failed(error.to_string()))?;
-        let tools = Tools { loader, watchdog, device: config.runtime.device };
+        let tools = Tools { loader, watchdog, runtime: config.runtime.clone() };
         let mut rows = Vec::new();
         for entry in catalog.entries.iter().filter(|entry| entry.listing.error.is_none()) {
             let tracks = entry.tracks();
@@ -129,13 +132,20 @@ impl Verify {
 impl Tools {
     /// Loads and warms up one copy. It blocks: nothing else has to go on meanwhile.
     fn load(&self, artifact: Artifact, model: &Model) -> Result<Ready, String> {
+        let Placement { device, precision, memory_limit, agreement } = model.placement(&self.runtime);
+        let device = self.loader.resolve(device).map_err(|error| error.to_string())?;
         let settings = Settings {
-            device: model.device.unwrap_or(self.device),
+            device,
+            precision,
+            memory_limit,
+            agreement,
+            buckets: model.batching.buckets.clone().unwrap_or_else(|| device.buckets().to_vec()),
             threads: 1,
             instances: 1,
             reactors: 1,
             max_rows: model.batching.max_rows,
             max_queue: model.batching.max_queue,
+            max_delay: model.batching.max_delay,
             load_timeout: model.load_timeout,
         };
         let context = Context {

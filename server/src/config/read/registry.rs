@@ -5,6 +5,7 @@ use crate::config::{
     Secret,
     env::Env,
     fields::Fields,
+    policy::{Policies, Read},
     schema::{Mlflow, Registry, RegistrySource, TagFilter, WriteBack},
     secret, selector,
     tree::Source,
@@ -21,8 +22,13 @@ const MLFLOW_KEYS: [&str; 8] = ["uri", "timeout", "username", "password", "token
 const FOLDER: &str = "the folder of models (flag --models)";
 const SERVER: &str = "an MLflow server such as http://mlflow:5000 (flag --mlflow, MLFLOW_TRACKING_URI)";
 
-/// Reads `registry`, and its type where that is known. `listed`: whether any models are.
-pub(super) fn registry(f: &mut Fields, env: &Env, listed: bool) -> (Registry, Option<Kind>) {
+/// Reads `registry`: with its type where that is known, and its policy. `listed`: whether any models are.
+pub(super) fn registry(
+    f: &mut Fields,
+    env: &Env,
+    listed: bool,
+    policies: &mut Policies<'_>,
+) -> (Registry, Option<Kind>, Read) {
     let kind = kind(f);
     let (source, select) = match &kind {
         Some((Kind::Directory, by)) => {
@@ -47,6 +53,7 @@ pub(super) fn registry(f: &mut Fields, env: &Env, listed: bool) -> (Registry, Op
     let poll = if stages { Duration::from_secs(10) } else { Duration::from_millis(500) };
     let write_back = WriteBack::default();
     let alias = |name: &str| Selector::Alias(name.to_owned());
+    let mut rollout = Read::default();
     let registry = Registry {
         source,
         poll: f.take_in("poll", poll, SHORTEST_POLL..),
@@ -57,8 +64,12 @@ pub(super) fn registry(f: &mut Fields, env: &Env, listed: bool) -> (Registry, Op
         select,
         stable: selector::take(f, "stable", alias("stable"), stages),
         canary: selector::take(f, "canary", alias("canary"), stages),
+        rollout: {
+            rollout = policies.take(f, &rollout);
+            rollout.rollout.clone()
+        },
     };
-    (registry, kind)
+    (registry, kind, rollout)
 }
 
 /// The type, and what chose it; `None` where an error says why there is none.

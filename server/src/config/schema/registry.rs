@@ -1,9 +1,9 @@
 //! `registry` and `artifacts`: where models come from, and where their files go.
 
-use super::{Model, ModelSource};
+use super::{Model, ModelSource, Rollout};
 use crate::config::Secret;
 use perch_models::registry::Selector;
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// `registry`: where models come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Registry {
     /// `canary`: the version on trial, of models that do not name their own. Default
     /// `{alias: canary}`.
     pub canary: Selector,
+    /// `rollout` (flag `--rollout`): the policy of models that do not name their own. Default `phased`.
+    pub rollout: Arc<Rollout>,
 }
 
 /// `registry.type`, and the keys of each.
@@ -115,7 +117,7 @@ impl Registry {
                 own.clone_from(ours);
             }
         }
-        Model { source, ..model }
+        Model { source, rollout: self.rollout.clone(), ..model }
     }
 }
 

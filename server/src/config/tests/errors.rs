@@ -15,7 +15,7 @@ server:
   lisetn: 127.0.0.1:1
   drain: {delay: 5, timeout: \"${TIMEOUT}\"}
 runtime:
-  device: openvino
+  device: tpu
   threads: 0
 registry:
   type: mlflow
@@ -58,7 +58,7 @@ server.maxInFlight (PERCH__SERVER__MAX_IN_FLIGHT): expected a whole number, got 
 server.drain.delay (perch.yaml:7): expected a duration such as 10s, 250ms, 1m or 1h, got 5 (a number needs its unit)
 server.lisetn (perch.yaml:6): unknown key, did you mean listen?
 server.maxConections (PERCH__SERVER__MAX_CONECTIONS): unknown key, did you mean maxConnections?
-runtime.device (perch.yaml:9): openvino is not supported yet
+runtime.device (perch.yaml:9): expected auto, cpu, cuda, cuda:N or openvino, got \"tpu\"
 runtime.threads (perch.yaml:10): expected auto or 1 to 1024, got 0
 registry.poll (perch.yaml:14): expected at least 50ms, got \"10ms\"
 artifacts.cache: expected a folder for fetched models (flag --cache), as neither XDG_CACHE_HOME nor HOME is set
@@ -74,7 +74,7 @@ models[1].canary.phase (perch.yaml:22): unknown key; the keys here are alias, st
 models[4].name (perch.yaml:25): expected a name of letters, digits, '.', '_' and '-' as text, got 7 (put it in quotes)
 models[3] (perch.yaml:24): twice is models[2] already
 telemetry.otlpEndpoint (OTEL_EXPORTER_OTLP_ENDPOINT): expected a URL such as http://localhost:4318, got \"http://***@bad host\"
-tracing (perch.yaml:27): unknown key; the keys here are server, runtime, models, registry, artifacts, log, telemetry";
+tracing (perch.yaml:27): unknown key; the keys here are server, runtime, models, registry, artifacts, state, rollouts, log, telemetry";
     assert_eq!(found, expected.lines().collect::<Vec<_>>());
 }
 

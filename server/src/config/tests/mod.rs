@@ -1,18 +1,23 @@
 //! The configuration as its users meet it: whole files, whole messages, whole printouts.
 
+mod any_policy;
 mod choice;
 mod errors;
+mod placement;
+mod policies;
 mod precedence;
 mod printed;
 mod registry;
 mod secrets;
+mod state;
 
 use super::{Config, Layers, Loaded, RegistrySource};
 use std::path::PathBuf;
 
-/// An environment from pairs.
+/// An environment from pairs, and of a user who has a place for state.
 fn env(variables: &[(&str, &str)]) -> Vec<(String, String)> {
-    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    let state = [("XDG_STATE_HOME", "/state")];
+    state.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The layers of a file named perch.yaml and an environment.
@@ -34,7 +39,7 @@ fn wrong(layers: Layers) -> Vec<String> {
 
 #[test]
 fn the_defaults() {
-    let Config { server, runtime, registry, artifacts, models, log, telemetry } =
+    let Config { server, runtime, registry, artifacts, models, state, rollouts, log, telemetry } =
         load(layers("registry: {path: models}", &[])).config;
     assert_eq!(server, super::Server::default());
     assert_eq!(runtime, super::Runtime::default());
@@ -44,13 +49,18 @@ fn the_defaults() {
     assert_eq!(artifacts.max_size, 20 << 30);
     assert_eq!(artifacts.cache, PathBuf::new());
     assert_eq!(models, []);
+    assert_eq!((registry.rollout.name.as_str(), registry.rollout.receivers.as_slice()), ("phased", [].as_slice()));
+    assert_eq!(registry.rollout.policy, perch_router::policy::RolloutPolicy::phased());
+    let super::StateUrl::Sqlite(state) = state else { panic!("{state:?}") };
+    assert_eq!(state.parent(), Some(std::path::Path::new("/state/perch")));
+    assert_eq!(rollouts, super::Rollouts { audit_log: None });
     assert_eq!(log, super::Log::default());
     assert_eq!(telemetry, super::Telemetry::default());
 }
 
 #[test]
 fn one_flag_is_enough() {
-    let flags = Layers::new().flag("registry.path", Some("m".to_owned()), "--models");
+    let flags = Layers::new().env(env(&[])).flag("registry.path", Some("m".to_owned()), "--models");
     assert_eq!(load(flags).config.registry.source, RegistrySource::Directory { path: PathBuf::from("m") });
 }
 

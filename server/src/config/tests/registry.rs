@@ -1,6 +1,6 @@
 //! Which registry: what chooses its type, and which keys go with it.
 
-use super::{layers, load, wrong};
+use super::{env, layers, load, wrong};
 use crate::config::{Config, Layers, Loaded, Mlflow, RegistrySource, Secret};
 use std::{path::PathBuf, time::Duration};
 
@@ -68,7 +68,7 @@ fn both_and_neither() {
         ["registry.type: expected mlflow or directory, as there are both registry.path (perch.yaml:1) and \
           registry.uri (perch.yaml:1)"]
     );
-    let flags = Layers::new().flag("registry.path", Some("m".to_owned()), "--models");
+    let flags = Layers::new().env(env(&[])).flag("registry.path", Some("m".to_owned()), "--models");
     let flags = flags.flag("registry.uri", Some("http://mlflow".to_owned()), "--mlflow");
     assert_eq!(
         wrong(flags),
@@ -87,7 +87,7 @@ fn both_and_neither() {
             "registry.select.tag (perch.yaml:1): expected a tag as KEY=VALUE, or KEY for any value, got \"=\"",
             "registry.poll (perch.yaml:1): expected at least 50ms, got \"1ms\"",
             "registry.x (perch.yaml:1): unknown key; the keys here are type, path, uri, timeout, username, password, \
-             token, caCert, insecureTls, select, poll, writeBack, stable, canary",
+             token, caCert, insecureTls, select, poll, writeBack, stable, canary, rollout",
         ]
     );
 }
