@@ -69,6 +69,69 @@ fn a_configuration_is_printed_with_the_source_of_each_value() {
 }
 
 #[test]
+fn policies_are_checked_and_printed_with_the_configuration() {
+    let folder = Models::with(&[]);
+    let config = b"registry: {path: models}\nmodels:\n- {name: curve, rollout: rollouts/curve.yaml}\n- other\n";
+    folder.write("perch.yaml", config);
+    let policy = |limit: &str| {
+        let text = format!(
+            "analysis:\n  metrics:\n    - {{name: errors, type: error-rate, max: {limit}}}\nstrategy:\n  canary:\n    steps:\n      \
+             - setWeight: 20\nnotifications:\n- {{type: slack, urlFrom: {{env: HOOK}}}}\n"
+        );
+        folder.write("rollouts/curve.yaml", text.as_bytes());
+    };
+    let file = folder.path().join("perch.yaml").display().to_string();
+    let with_hook = |arguments: &[&str]| {
+        let mut command = command(PERCH, &[arguments, &["--config", &file]].concat());
+        run(command.env("HOOK", "https://hooks.example.com/hunter2"))
+    };
+    policy("0.5");
+    let place = format!("{}/rollouts/curve.yaml:3:40: analysis.metrics[0].max: expected", folder.path().display());
+    assert_ended(&with_hook(&["config", "check"]), 64, &[&place, "at most 0.4, got 0.5"]);
+    policy("0.02");
+    assert_ended(
+        &perch(&["config", "check", "--config", &file]),
+        64,
+        &["curve.yaml:9:27: notifications[0].urlFrom.env", "HOOK"],
+    );
+    assert_ended(&with_hook(&["config", "check"]), 0, &["right"]);
+    let printed = with_hook(&["config", "print", "--rollout", "four-steps"]);
+    assert_ended(&printed, 0, &["setWeight: 20", "curve.yaml:7", "setWeight: 25", "--rollout", "env: HOOK"]);
+    assert!(!printed.stdout.contains("hunter2"), "{printed:?}");
+    folder.write("again.yaml", printed.stdout.as_bytes());
+    let again = folder.path().join("again.yaml").display().to_string();
+    let mut reprint = command(PERCH, &["config", "print", "--config", &again]);
+    let reprint = run(reprint.env("HOOK", "https://hooks.example.com/hunter2"));
+    let values =
+        |text: &str| text.lines().map(|l| l.split(" # ").next().unwrap_or(l).trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(values(&reprint.stdout), values(&printed.stdout));
+    let unknown = with_hook(&["config", "check", "--rollout", "five-steps"]);
+    assert_ended(
+        &unknown,
+        64,
+        &["registry.rollout (--rollout): expected a preset (phased, four-steps) or a policy file"],
+    );
+}
+
+#[test]
+fn rollouts_need_a_place_to_be_remembered_and_other_commands_do_not() {
+    let folder = Models::with(&["external"]);
+    let models = folder.path().to_str().expect("UTF-8");
+    let homeless = |arguments: &[&str]| {
+        run(command(PERCH, &[arguments, &["--models", models]].concat()).env_remove("XDG_STATE_HOME"))
+    };
+    assert_ended(&homeless(&["config", "check"]), 64, &["state: expected a file as sqlite:///", "--state"]);
+    assert_ended(&homeless(&["config", "check", "--state", "sqlite:state.db"]), 0, &[]);
+    assert_ended(
+        &homeless(&["config", "check", "--state", "postgres://u:hunter2@h/d?schema=No"]),
+        64,
+        &["state (--state): parameter \"schema\" of the address is \"No\""],
+    );
+    assert_ended(&homeless(&["config", "check", "--state", "postgres://u:hunter2@h/d"]), 0, &[]);
+    assert_ended(&homeless(&["models", "list"]), 0, &["external"]);
+}
+
+#[test]
 fn models_are_listed_with_versions_aliases_and_digests() {
     let folder = Models::with(&["curve_forecaster", "external"]);
     let text = models(&folder, &["list"], &[]);

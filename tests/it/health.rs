@@ -52,11 +52,14 @@ fn a_model_that_appears_later_does_not_take_readiness_away() {
 fn everything_is_told_about_every_model() {
     let server = TestServer::builder(Models::with(&["external", "unknown_op"])).start();
     server.wait_serving("external", "stable", 1);
+    // It is ready a moment before that is stored.
+    server.wait_model("external", "stored", |model| model["rollout"]["generation"] == 1);
     server.wait_model("unknown_op", "failed", |model| model["versions"][0]["state"] == "failed");
     let all = server.get("/health/all").ok();
     let mut keys: Vec<&String> = all.as_object().into_iter().flat_map(serde_json::Map::keys).collect();
     keys.sort();
-    assert_eq!(keys, ["models", "registry", "status"]);
+    assert_eq!(keys, ["models", "registry", "status", "store"]);
+    assert_eq!(all["store"], json!({"state": "ready"}));
     assert_eq!(all["registry"]["state"], "ready");
     assert!(all["registry"]["lastSuccess"].as_str().is_some_and(|time| time.ends_with('Z')), "{all}");
 
@@ -65,7 +68,7 @@ fn everything_is_told_about_every_model() {
     assert!(digest.len() == 71 && digest.starts_with("sha256:"), "{digest}");
     let expected = json!({"name": "external", "ready": true, "required": true, "versions": [
         {"version": "1", "track": "stable", "digest": digest, "state": "ready"},
-    ]});
+    ], "rollout": {"state": "idle", "step": null, "steps": null, "weight": 0.0, "generation": 1, "reason": null}});
     assert_eq!(*external, expected);
 
     let unknown = &all["models"][1];
@@ -91,7 +94,7 @@ fn probes_and_metrics_are_served_on_their_own_port_as_well() {
 
 #[test]
 fn a_server_that_drains_is_unready_at_once_and_still_predicts() {
-    let builder = TestServer::builder(Models::with(&["external"])).set("server.drain.delay", "3s");
+    let builder = TestServer::builder(Models::with(&["external"])).set("server.drain.delay", "8s");
     let server = builder.ready();
     let address = server.address();
     let mut kept = Client::new(address);
@@ -124,7 +127,7 @@ fn probes_answer_while_every_place_is_taken() {
     let builder = TestServer::builder(Models::scripted(&["fake"]))
         .loader(loader)
         .set("server.maxInFlight", "1")
-        .set("server.requestTimeout", "3s");
+        .set("server.requestTimeout", "10s");
     let server = builder.ready();
     // The first one is moved to a thread of its own, where it stays until its time is up.
     let endless = json!({"instances": [perch_testkit::fake::trigger::SPIN]});

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::PERCH;
 
 /// Dashboards and alerts stand on these names: a change here breaks other people's.
-const NAMES: [(&str, &str); 19] = [
+const NAMES: [(&str, &str); 29] = [
     ("http_request_duration_seconds", "histogram"),
     ("http_requests_total", "counter"),
     ("perch_batch_rows", "histogram"),
@@ -23,6 +23,7 @@ const NAMES: [(&str, &str); 19] = [
     ("perch_model_loads_total", "counter"),
     ("perch_model_sessions", "gauge"),
     ("perch_model_state", "gauge"),
+    ("perch_outbox_pending", "gauge"),
     ("perch_prediction_duration_seconds", "histogram"),
     ("perch_queue_depth", "gauge"),
     ("perch_ready", "gauge"),
@@ -30,6 +31,15 @@ const NAMES: [(&str, &str); 19] = [
     ("perch_registry_writes_pending", "gauge"),
     ("perch_registry_writes_total", "counter"),
     ("perch_requests_in_flight", "gauge"),
+    ("perch_rollout_actual_share_percent", "gauge"),
+    ("perch_rollout_demotions_total", "counter"),
+    ("perch_rollout_fallbacks_left", "gauge"),
+    ("perch_rollout_generation", "gauge"),
+    ("perch_rollout_stable_failing", "gauge"),
+    ("perch_rollout_state", "gauge"),
+    ("perch_rollout_step", "gauge"),
+    ("perch_rollout_weight_percent", "gauge"),
+    ("perch_store_up", "gauge"),
 ];
 
 fn scrape(perch: &PerchProcess) -> Scrape {

@@ -46,6 +46,13 @@ impl Models {
         models
     }
 
+    /// Adds a version of a model for the scripted backend: unlike its others, by its number only.
+    pub fn scripted_version(&self, name: &str, version: u64) {
+        // A `ModelProto` whose field 5, the model's version, is this one.
+        let number = u8::try_from(version).ok().filter(u8::is_ascii).expect("a small number");
+        self.write(&format!("{name}/{version}/model.onnx"), &[&[0x28, number], EMPTY_GRAPH.as_slice()].concat());
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -54,6 +61,11 @@ impl Models {
     /// Adds a copy of the fixture or example `name`, aliases included.
     pub fn copy(&self, name: &str) {
         self.rename_in(&source(name), &self.path().join(name));
+    }
+
+    /// Adds a copy of any model's folder as `name`, aliases included.
+    pub fn add(&self, from: &Path, name: &str) {
+        self.rename_in(from, &self.path().join(name));
     }
 
     /// Adds a copy of version `from` of the fixture or example `source_name` as `name/version`.

@@ -9,14 +9,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::models::root;
 use crate::{Client, Health, Reply, wait};
 
-/// A command of `perch` with an empty environment, apart from what finds programs and ONNX Runtime.
+/// A command of `perch` with an empty environment, apart from what finds programs and ONNX Runtime, and a place for state
+/// that is not the user's.
 pub fn command(binary: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary);
     command.args(arguments).current_dir(root()).env_clear();
+    command.env("XDG_STATE_HOME", std::env::temp_dir().join(format!("perch-tests-{}", std::process::id())));
     for name in ["PATH", "ORT_DYLIB_PATH"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -49,6 +52,7 @@ pub struct PerchProcess {
     address: SocketAddr,
     lines: Arc<Lines>,
     reader: Option<JoinHandle<()>>,
+    _state: TempDir,
 }
 
 impl PerchProcess {
@@ -59,8 +63,11 @@ impl PerchProcess {
         Self::spawn(&mut command(binary, &[&listen, arguments].concat()))
     }
 
-    /// Starts a command that serves, and waits until it listens.
+    /// Starts a command that serves, and waits until it listens. Its state is its own and goes with it, unless the command
+    /// says otherwise: `--state` is for what is to be remembered by the next one.
     pub fn spawn(command: &mut Command) -> Self {
+        let state = crate::state::folder();
+        command.env("XDG_STATE_HOME", state.path());
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
         let stderr = child.stderr.take().expect("piped");
@@ -78,7 +85,7 @@ impl PerchProcess {
         });
         let address = listening.recv_timeout(wait::LONG);
         let address = address.map_err(|error| format!("{error}, {:?}", lines.all())).expect("a line that it listens");
-        Self { child, address, lines, reader: Some(reader) }
+        Self { child, address, lines, reader: Some(reader), _state: state }
     }
 
     /// Where it listens.

@@ -23,7 +23,14 @@ impl Reply {
     /// # Errors
     /// When the answer is cut or is no HTTP.
     pub fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
-        if from.fill_buf()?.is_empty() {
+        // A process that was stopped for a moment is told so when it goes on; the other ways to read do not mind.
+        let over = loop {
+            match from.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                filled => break filled?.is_empty(),
+            }
+        };
+        if over {
             return Ok(None);
         }
         let first = line(from)?;

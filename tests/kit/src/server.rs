@@ -1,7 +1,7 @@
 //! A server in this process: on a free port, over a folder of its own, and gone when dropped.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use perch_models::backend::Loader;
@@ -11,6 +11,7 @@ use perch_server::app::{App, Running};
 use perch_server::config::{Config, Layers};
 use perch_server::layers::Spans;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::models::Models;
 use crate::{Client, Health, Reply};
@@ -30,7 +31,7 @@ pub fn onnx() -> Arc<dyn Loader> {
     static LOADER: OnceLock<Arc<OnnxLoader>> = OnceLock::new();
     let start = || {
         let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
-        Arc::new(OnnxLoader::start(given.as_ref().map(Path::new)).expect("ONNX Runtime"))
+        Arc::new(OnnxLoader::start(given.as_ref().map(Path::new), &[]).expect("ONNX Runtime"))
     };
     LOADER.get_or_init(start).clone()
 }
@@ -41,6 +42,7 @@ pub struct Builder {
     settings: Vec<(&'static str, String)>,
     yaml: String,
     loader: Option<Arc<dyn Loader>>,
+    state: Option<PathBuf>,
 }
 
 impl Builder {
@@ -65,11 +67,21 @@ impl Builder {
         self
     }
 
+    /// Remembers rollouts in this file, for a server that is started again: without it, they go with the server.
+    #[must_use]
+    pub fn state(mut self, path: &Path) -> Self {
+        self.state = Some(path.to_owned());
+        self
+    }
+
     /// Starts it; it listens, and begins to load.
     pub fn start(self) -> TestServer {
+        let own = crate::state::folder();
+        let state = self.state.unwrap_or_else(|| own.path().join("state.db"));
         let mut layers = Layers::new().file_text("test.yaml", self.yaml);
         let path = self.models.path().display().to_string();
         layers = layers.flag("registry.path", Some(path), "the test");
+        layers = layers.flag("state", Some(format!("sqlite://{}", state.display())), "the test");
         let settings = SETTINGS.map(|(key, value)| (key, value.to_owned()));
         for (key, value) in settings.into_iter().chain(self.settings) {
             layers = layers.flag(key, Some(value), "the test");
@@ -77,7 +89,7 @@ impl Builder {
         let config = Config::load(layers).expect("a right configuration").config;
         let loader = self.loader.unwrap_or_else(onnx);
         let app = App::build(config, loader, Spans { exported: false }).expect("built");
-        TestServer { running: Some(app.start().expect("started")), models: self.models }
+        TestServer { running: Some(app.start().expect("started")), models: self.models, _state: own }
     }
 
     /// Starts it, and waits until it is ready.
@@ -91,6 +103,7 @@ impl Builder {
 /// A running server and its folder of models.
 pub struct TestServer {
     running: Option<Running>,
+    _state: TempDir,
     /// The folder, to be changed while it runs.
     pub models: Models,
 }
@@ -103,7 +116,7 @@ impl TestServer {
 
     /// A server over this folder.
     pub const fn builder(models: Models) -> Builder {
-        Builder { models, settings: Vec::new(), yaml: String::new(), loader: None }
+        Builder { models, settings: Vec::new(), yaml: String::new(), loader: None, state: None }
     }
 
     fn running(&self) -> &Running {

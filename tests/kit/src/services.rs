@@ -1,29 +1,20 @@
 //! Real MLflow and MinIO, by `scripts/services`. They end with the process that started them, however it ends.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::models::root;
 use crate::registrar::Registrar;
+use crate::runner::Runner;
 use crate::{Client, Reply};
 
 /// MLflow with its artifacts in a bucket of MinIO, both with data of their own. Killed when dropped.
 pub struct Services {
-    runner: Mutex<Runner>,
+    runner: Runner,
     described: Value,
     registrar: OnceLock<Registrar>,
-}
-
-/// `scripts/services run`, which reads commands and answers each.
-struct Runner {
-    child: Child,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
 }
 
 impl Services {
@@ -36,13 +27,8 @@ impl Services {
 
     /// Some of the test's own, to be stopped and started again.
     pub fn own() -> Self {
-        let mut command = Command::new(root().join("scripts/services"));
-        command.arg("run").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("scripts/services, which needs bash");
-        let (commands, answers) = (child.stdin.take(), child.stdout.take().expect("piped"));
-        let mut runner = Runner { child, commands, answers: BufReader::new(answers) };
-        let described = runner.answer();
-        Self { runner: Mutex::new(runner), described, registrar: OnceLock::new() }
+        let (runner, described) = Runner::start("services", &["run"]);
+        Self { runner, described, registrar: OnceLock::new() }
     }
 
     /// The URL of MLflow, without a slash at its end.
@@ -134,36 +120,11 @@ impl Services {
     }
 
     fn command(&self, line: &str) {
-        let mut runner = self.runner.lock().unwrap_or_else(PoisonError::into_inner);
-        let commands = runner.commands.as_mut().expect("open until dropped");
-        writeln!(commands, "{line}").expect("scripts/services runs");
-        runner.answer();
+        self.runner.command(line);
     }
 
     pub(crate) fn text(&self, key: &str) -> &str {
         self.described[key].as_str().expect("part of what scripts/services prints")
-    }
-}
-
-impl Runner {
-    /// Reads what it says next; a failure ends the test.
-    fn answer(&mut self) -> Value {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("readable");
-        // What is missing is on stderr, which libtest lets through.
-        let ended = "MLflow and MinIO do not run, the reason is above; run: scripts/services install";
-        assert!(!line.is_empty(), "{ended} ({:?})", self.child.wait());
-        let answer: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(answer.get("error"), None, "scripts/services: {answer}");
-        answer
-    }
-}
-
-impl Drop for Runner {
-    fn drop(&mut self) {
-        // It ends when this closes, and has deleted everything by then.
-        self.commands = None;
-        let _ = self.child.wait();
     }
 }
 

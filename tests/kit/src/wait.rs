@@ -26,3 +26,11 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 pub fn until_true(what: &str, mut condition: impl FnMut() -> bool) {
     until(what, || condition().then_some(()));
 }
+
+/// Lets so much time pass for whatever goes on beside this; a moment in which the machine stood still hardly counts.
+pub fn pass(time: Duration) {
+    const STEP: Duration = Duration::from_millis(10);
+    for _ in 0..time.as_millis().div_ceil(STEP.as_millis()) {
+        std::thread::sleep(STEP);
+    }
+}
