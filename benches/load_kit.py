@@ -42,7 +42,7 @@ class Server:
 
     def start(self) -> float:
         """Starts the process and waits until it is ready; gives the seconds that took."""
-        env = {**os.environ, "ORT_DYLIB_PATH": self.library}
+        env = {**os.environ, "ORT_DYLIB_PATH": self.library, "XDG_STATE_HOME": str(self.log.parent.resolve())}
         with self.log.open("wb") as log:
             start = time.perf_counter()
             self.process = subprocess.Popen(self.argv, env=env, stdout=log, stderr=log)
@@ -150,7 +150,7 @@ local requests, turn = {}, 0
 function init(args)
   wrk.headers["Content-Type"] = "application/json"
   for index, body in ipairs(bodies) do
-    requests[index] = wrk.format("POST", "/predict", nil, body)
+    requests[index] = wrk.format("POST", "%s", nil, body)
   end
 end
 function request()
@@ -176,7 +176,13 @@ def write_script(path: Path, rows_each: int, same_body: bool = False) -> Path:
     bodies = 1 if same_body else 512 if rows_each == 1 else 16
     pool = rows(bodies * rows_each)
     chunks = [pool[index * rows_each : (index + 1) * rows_each] for index in range(bodies)]
-    path.write_text(SCRIPT % ",\n".join(f"'{json.dumps({'instances': chunk})}'" for chunk in chunks))
+    return write_bodies(path, "/predict", [json.dumps({"instances": chunk}) for chunk in chunks])
+
+
+def write_bodies(path: Path, endpoint: str, bodies: list[str]) -> Path:
+    """A script for wrk that posts these bodies in turn; they are ASCII."""
+    quoted = [body.replace("\\", "\\\\").replace("'", "\\'") for body in bodies]
+    path.write_text(SCRIPT % (",\n".join(f"'{body}'" for body in quoted), endpoint))
     return path
 
 
