@@ -49,8 +49,8 @@ serve: build runtime ## Serve a copy of the example models on 127.0.0.1:8000 unt
 test: test-rust test-python test-demo test-register test-bench test-deploy test-observe ## Run every test.
 
 test-rust: runtime services minilm clients ## Unit, property and integration tests.
-	cargo test --workspace --locked
-	PERCH_TEST_STORE=postgres cargo test --locked --test it rollout_life -- --skip rollout_life::store
+	scripts/cargo-test --workspace
+	PERCH_TEST_STORE=postgres scripts/cargo-test --test it rollout_life -- --skip rollout_life::store
 
 test-python: ## The committed example models and fixtures are what their scripts make.
 	venv=$$(scripts/venv examples $(EXAMPLES)/requirements.txt | tail -n 1); \
@@ -67,30 +67,30 @@ test-demo: runtime minilm ## The demos and the example policies, against an unop
 		SLACK_WEBHOOK_URL=https://hooks.example/T0 target/debug/perch config check --models examples/models \
 			--state sqlite:target/policies/state.db --rollout "$$policy"; \
 	done
-	scripts/demo --perch target/debug/perch --listen 127.0.0.1:0
-	scripts/demo-embed --perch target/debug/perch --listen 127.0.0.1:0
+	scripts/again scripts/demo --perch target/debug/perch --listen 127.0.0.1:0
+	scripts/again scripts/demo-embed --perch target/debug/perch --listen 127.0.0.1:0
 
 test-register: runtime services ## demo-registry, against an unoptimised build.
 	cargo build --locked
-	scripts/demo-registry --perch target/debug/perch --listen 127.0.0.1:0
+	scripts/again scripts/demo-registry --perch target/debug/perch --listen 127.0.0.1:0
 
 test-bench: runtime minilm ## The benchmarks' short forms: that they run, not how fast.
 	scripts/wrk
 	cargo build --locked --bins --examples
-	python3 benches/load.py --perch target/debug/perch --bin-dir target/debug/examples \
+	scripts/again python3 benches/load.py --perch target/debug/perch --bin-dir target/debug/examples \
 		--library $(RUNTIME)/libonnxruntime.so --short --rounds 1 --cores 1
 	for bench in embed embed_overload; do \
-		scripts/bench-embed "$$bench" --perch target/debug/perch --library $(RUNTIME)/libonnxruntime.so --short; \
+		scripts/again scripts/bench-embed "$$bench" --perch target/debug/perch --library $(RUNTIME)/libonnxruntime.so --short; \
 	done
 
 test-observe: runtime services ## Dashboards, alerts, a rolling restart and recovery, with real Prometheus and HAProxy.
 	scripts/observe-tools
 	cargo build --locked
-	python3 tests/observe --perch target/debug/perch --library $(RUNTIME)/libonnxruntime.so
+	scripts/again python3 tests/observe --perch target/debug/perch --library $(RUNTIME)/libonnxruntime.so
 
 test-deploy: runtime ## The image, Kubernetes, the chart, compose, Terraform, workflows (tools: 4 minutes the first time).
 	cargo build --locked
-	python3 tests/deploy/run.py --perch target/debug/perch --library $(RUNTIME)
+	scripts/again python3 tests/deploy/run.py --perch target/debug/perch --library $(RUNTIME)
 
 test-deploy-all: runtime ## The same, and docker compose 2, OpenTofu, actionlint (tools: 12 minutes the first time).
 	cargo build --locked
