@@ -9,7 +9,7 @@ use perch_router::track::Track;
 use perch_store::Audit;
 use serde_json::{Map, Value, json};
 
-use super::driver::Tools;
+use super::driver::{Tools, is_ready};
 use super::live::{Judge, Live, Why};
 use super::model::{AtWork, ModelRollout};
 use super::moment;
@@ -38,7 +38,9 @@ pub(super) fn view(model: &ModelRollout, tools: &Tools) -> Value {
     set("policy", json!(model.rollout.name));
     set("weight", json!(weight(model)));
     set("actualShare", json!(work.and_then(|work| work.vitals.actual_share()).map(|share| round(100.0 * share, 2))));
-    set("ready", json!(course.is_some_and(|course| course.ready) || matches!(state.phase, Phase::Promoted { .. })));
+    // What was warm once is not so right after a restart.
+    let warm = course.is_some_and(|course| course.ready) && is_ready(model);
+    set("ready", json!(warm || matches!(state.phase, Phase::Promoted { .. })));
     set("step", json!(course.map(|course| course.step + 1)));
     set("steps", json!(course.map(|course| course.plan.steps.len())));
     set("plan", json!(course.map(|course| course.plan.steps.as_slice()).unwrap_or_default()));
@@ -58,7 +60,7 @@ pub(super) fn view(model: &ModelRollout, tools: &Tools) -> Value {
     let quarantine = quarantine.map(|(digest, until)| json!({"digest": digest, "until": moment::text(*until)}));
     set("quarantine", json!(quarantine.collect::<Vec<_>>()));
     set("lastChange", json!(model.last_change.as_ref().map(change)));
-    set("fleet", json!(tools.fleet().map(|fleet| fleet.show(model.name(), super::driver::is_ready(model)))));
+    set("fleet", json!(tools.fleet().map(|fleet| fleet.show(model.name(), is_ready(model)))));
     let joins = tools.fleet().is_some() && model.needs_evidence().is_some();
     set("store", store(tools.rollouts.store_error(), joins));
     set("updatedAt", json!(moment::text(now)));

@@ -128,7 +128,8 @@ fn an_inconclusive_gate_outlives_a_kill_with_what_it_has_heard() {
     assert_eq!(Admin::of(&perch).view()["gate"]["metrics"][0]["n"], heard);
     Admin::of(&perch).wait("the canary is loaded again", |view| view["ready"] == json!(true));
     Admin::of(&perch).say("resume");
-    ask(&perch, 30);
+    // Enough with what was heard before, and not without.
+    ask(&perch, 40);
     let view = Admin::of(&perch).wait_state("paused");
     assert_eq!((&view["weight"], &view["pausedBy"]), (&json!(60.0), &json!("step")), "{view}");
 }
