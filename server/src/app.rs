@@ -10,6 +10,7 @@ use axum::routing::{any, get};
 use http::header::ALLOW;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use perch_models::backend::Loader;
+use perch_models::run::Turns;
 use perch_models::watchdog::Watchdog;
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -139,6 +140,7 @@ impl App {
             writes: self.writes.clone(),
             rollouts: rollouts.clone(),
             cache: self.cache.clone(),
+            turns: Turns::new(self.cores, &self.lifecycle.tasks()),
             cores: self.cores,
         };
         let reconciler = Reconciler::new(self.config.clone(), tools, self.catalog.clone(), self.lifecycle.clone());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use perch_models::artifact::Artifact;
 use perch_models::backend::Device;
 use perch_models::digest::Known;
-use perch_models::run::{Execution, Observer};
+use perch_models::run::{Execution, Observer, Turns};
 use perch_models::version::{Context, ModelVersion, Settings};
 use perch_models::watchdog::Watchdog;
 use perch_server::smoke::{self, Report};
@@ -26,7 +26,6 @@ fn load(dir: &Path) -> ModelVersion {
         device: Device::Cpu,
         threads: 1,
         instances: 1,
-        reactors: 1,
         max_rows: 64,
         max_queue: Duration::from_secs(10),
         max_delay: Duration::ZERO,
@@ -34,12 +33,9 @@ fn load(dir: &Path) -> ModelVersion {
         ..Settings::default()
     };
     let (loader, watchdog) = (onnx(), Watchdog::start().expect("a thread"));
-    let context = Context {
-        loader: loader.as_ref(),
-        watchdog: &watchdog,
-        observer: Arc::new(Silent),
-        tasks: tokio_util::task::TaskTracker::new(),
-    };
+    let (observer, tasks) = (Arc::new(Silent), tokio_util::task::TaskTracker::new());
+    let turns = Turns::new(1, &tasks);
+    let context = Context { loader: loader.as_ref(), watchdog: &watchdog, observer, turns, tasks };
     ModelVersion::load(artifact, &settings, &context).expect("loads")
 }
 

@@ -1,21 +1,16 @@
-//! Inline mode: one lane a reactor, run on the reactor's own turn.
-//!
-//! The request that opens a batch spawns a runner that yields once. By then every other request that is readable on
-//! this thread has been parsed and has joined; the runner then runs the batch inline and scatters the rows. There is no
-//! timer and no hand-off between threads, either of which costs more than a small model's run. The runner is a task of
-//! its own: were it the first request's future, a client that hangs up would take its neighbours with it.
+//! Inline mode: one lane a reactor, run on the reactor's own [turn](super::turn).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio_util::task::TaskTracker;
 
 use super::job::{Job, flight};
 use super::pool::Pool;
 use super::queue::Batch;
 use super::session::Session;
+use super::turn::Turn;
 
 /// An inline run that takes this long is ended and its version moved to worker mode. Far above what a run takes (0.3 ms
 /// at most), because a throttled container stands still for 100 ms at a time.
@@ -26,6 +21,7 @@ pub(crate) struct Lane {
     open: Mutex<Open>,
     session: Mutex<Option<Session>>,
     max_rows: usize,
+    turn: Arc<Turn>,
     shared: Arc<Shared>,
 }
 
@@ -33,8 +29,8 @@ pub(crate) struct Lane {
 struct Open {
     jobs: Vec<Job>,
     rows: usize,
-    /// Whether a runner is on its way.
-    runner: bool,
+    /// Whether it waits for its turn.
+    joined: bool,
 }
 
 /// What the lanes of one version share.
@@ -42,12 +38,11 @@ pub(crate) struct Shared {
     /// False once a run had to be ended: this version runs on threads of its own from then on.
     pub(crate) inline: AtomicBool,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) tasks: TaskTracker,
 }
 
 impl Lane {
-    pub(crate) fn new(session: Session, max_rows: usize, shared: Arc<Shared>) -> Self {
-        Self { open: Mutex::default(), session: Mutex::new(Some(session)), max_rows, shared }
+    pub(crate) fn new(session: Session, max_rows: usize, turn: Arc<Turn>, shared: Arc<Shared>) -> Self {
+        Self { open: Mutex::default(), session: Mutex::new(Some(session)), max_rows, turn, shared }
     }
 
     /// Adds a job to the open batch. A full batch is run at once: waiting would gain nothing, and the requests' data
@@ -58,22 +53,21 @@ impl Lane {
             open.rows += job.rows;
             open.jobs.push(job);
             let full = open.rows >= self.max_rows;
-            let opened = !full && !std::mem::replace(&mut open.runner, true);
+            let opened = !full && !std::mem::replace(&mut open.joined, true);
             (full, opened)
         };
         if full {
             while self.run_once() {}
         } else if opened {
-            let lane = Arc::clone(self);
-            self.shared.tasks.spawn(async move {
-                tokio::task::yield_now().await;
-                while lane.run_once() {
-                    // Let requests that arrived meanwhile be read before the rest is run.
-                    tokio::task::yield_now().await;
-                }
-                lane.open.lock().runner = false;
-            });
+            self.turn.join(Arc::clone(self));
         }
+    }
+
+    /// Runs one batch. True when more is waiting; otherwise it joins the turn anew when something is.
+    pub(crate) fn take_turn(&self) -> bool {
+        let more = self.run_once();
+        self.open.lock().joined = more;
+        more
     }
 
     /// Runs one batch. True when more is waiting.
@@ -86,6 +80,9 @@ impl Lane {
             let more = !rest.is_empty();
             (std::mem::replace(&mut open.jobs, rest), more)
         };
+        if batch.is_empty() {
+            return false;
+        }
         let mut session = self.session.lock();
         let left = match session.as_mut() {
             Some(session) => session.run(Batch::of(batch), |_| Instant::now() + LIMIT).left,

@@ -2,7 +2,7 @@
 //!
 //! Executions that somebody judges are followed ([`flight`]).
 //!
-//! **Inline** (`lane`): a model whose run is short is run on the reactor's own turn, merged with whatever else that
+//! **Inline** (`lane`): a model whose run is short is run on the reactor's own [turn], merged with whatever else that
 //! turn brought. **Worker** (`pool`): everything longer goes to threads of the model's own behind a bounded queue.
 //!
 //! Texts are of different lengths: which of them share a run is for [`compose`] to say, from what [`grid`] knows of cost.
@@ -25,8 +25,10 @@ pub(crate) mod session;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod turn;
 
 pub use answer::{Answer, Execution, InferError, Observer, Outcome, Reply, Tokens};
 pub use flight::{Dispatched, Flight, Follow, Part};
 pub use job::Text;
 pub use pending::{Pending, Replies};
+pub use turn::Turns;

@@ -16,6 +16,7 @@ use crate::run::lane::{Lane, Shared};
 use crate::run::pool::{Limits, Pool};
 use crate::run::queue::{Fifo, Texts};
 use crate::run::session::Session;
+use crate::run::turn::Turn;
 use crate::signature::Signature;
 use crate::text::TextModel;
 use crate::warmup::{EXACT, Profile, ROUGH, WarmUp};
@@ -69,7 +70,7 @@ impl ModelVersion {
         let mut lanes: Vec<Box<dyn Backend>> = Vec::new();
         if inline {
             workers.push(first);
-            lanes = opener.open_many(settings.reactors, 1)?;
+            lanes = opener.open_many(context.turns.reactors(), 1)?;
         } else {
             if first_threads == settings.threads {
                 workers.push(first);
@@ -98,9 +99,11 @@ impl ModelVersion {
             context.tasks.clone(),
         )
         .map_err(|error| LoadError::Files(format!("{name}: cannot start a thread: {error}")))?;
-        let shared = Arc::new(Shared { inline: AtomicBool::new(inline), pool, tasks: context.tasks.clone() });
-        let lane = |backend| Arc::new(Lane::new(session(backend), stacked(INLINE_RUN), shared.clone()));
-        let lanes = lanes.into_iter().map(lane).collect();
+        let shared = Arc::new(Shared { inline: AtomicBool::new(inline), pool });
+        let lane = |(backend, turn): (_, &Arc<Turn>)| {
+            Arc::new(Lane::new(session(backend), stacked(INLINE_RUN), turn.clone(), shared.clone()))
+        };
+        let lanes = lanes.into_iter().zip(context.turns.iter()).map(lane).collect();
         let (digest, dir) = (artifact.digest.clone(), artifact.dir.clone());
         let identity = identity(&digest, device, settings.precision);
         Ok(Self { signature, device, digest, identity, dir, profile, text, lanes, shared, sessions, _lease: lease })

@@ -18,8 +18,8 @@ use crate::agreement::Limits;
 use crate::artifacts::cache::Lease;
 use crate::backend::{Device, Loader, Precision};
 use crate::cost::CostCurve;
-use crate::run::Observer;
 use crate::run::lane::{Lane, Shared};
+use crate::run::{Observer, Turns};
 use crate::signature::Signature;
 use crate::text::TextModel;
 use crate::warmup::Profile;
@@ -42,8 +42,6 @@ pub struct Settings {
     pub threads: usize,
     /// Sessions in worker mode, each with a thread of its own.
     pub instances: usize,
-    /// Reactors: sessions of an inline model.
-    pub reactors: usize,
     /// The largest batch to compose, in rows.
     pub max_rows: usize,
     /// Work that may wait in worker mode.
@@ -65,7 +63,6 @@ impl Default for Settings {
             buckets: Vec::new(),
             threads: 1,
             instances: 1,
-            reactors: 1,
             max_rows: 64,
             max_queue: Duration::from_secs(2),
             max_delay: Duration::ZERO,
@@ -82,7 +79,9 @@ pub struct Context<'c> {
     pub watchdog: &'c Watchdog,
     /// Is told of every execution.
     pub observer: Arc<dyn Observer>,
-    /// Waits for what runs inline at shutdown.
+    /// The turns of the reactors, on each of which an inline model has a session.
+    pub turns: Turns,
+    /// Waits at shutdown for answers that are on their way.
     pub tasks: TaskTracker,
 }
 

@@ -14,7 +14,7 @@ use crate::artifact::Artifact;
 use crate::backend::{Backend, Device, LoadError, Loader, Precision, RunError, SessionOptions, Terminator};
 use crate::dtype::DType;
 use crate::run::compose::Rules;
-use crate::run::{Execution, Observer};
+use crate::run::{Execution, Observer, Turns};
 use crate::signature::{Dim, OutputSpec, Signature, TensorSpec};
 use crate::tensor::{Column, Data, Tensor};
 use crate::testing::Ended;
@@ -50,8 +50,8 @@ impl Toys {
     fn load(script: Script, settings: &Settings) -> (Self, Result<ModelVersion, LoadError>) {
         let toys = Self { script, opened: AtomicUsize::new(0), ran: Arc::default() };
         let watchdog = Watchdog::start().expect("a thread");
-        let context =
-            Context { loader: &toys, watchdog: &watchdog, observer: Arc::new(Nobody), tasks: TaskTracker::new() };
+        let (observer, tasks) = (Arc::new(Nobody), TaskTracker::new());
+        let context = Context { loader: &toys, watchdog: &watchdog, observer, turns: Turns::new(1, &tasks), tasks };
         let version = ModelVersion::load(artifact(), settings, &context);
         (toys, version)
     }

@@ -96,7 +96,6 @@ pub(super) fn settings(model: &Model, config: &Config, loader: &dyn Loader, core
         buckets: model.batching.buckets.clone().unwrap_or_else(|| device.buckets().to_vec()),
         threads,
         instances: model.instances.map_or(1, NonZeroUsize::get),
-        reactors: cores,
         max_rows: model.batching.max_rows,
         max_queue: model.batching.max_queue,
         max_delay: model.batching.max_delay,
@@ -153,7 +152,8 @@ fn open(
     let executions = Arc::new(ExecutionMetrics::new(model, key.version));
     executions.set_track(track);
     let observer = executions.clone();
-    let context = Context { loader: tools.loader.as_ref(), watchdog: &tools.watchdog, observer, tasks };
+    let (loader, watchdog, turns) = (tools.loader.as_ref(), &tools.watchdog, tools.turns.clone());
+    let context = Context { loader, watchdog, observer, turns, tasks };
     let runtime = ModelVersion::load(artifact, settings, &context).map_err(Failed::from);
     metrics::record_load(model, began.elapsed(), runtime.is_ok());
     runtime.map(|runtime| Loaded { key, runtime: Arc::new(runtime), executions })

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use perch_models::backend::Loader;
 use perch_models::registry::{DIGEST_TAG, ERROR_TAG, Listing, STATE_TAG};
+use perch_models::run::Turns;
 use perch_models::version::{Mode, ModelVersion};
 use perch_models::watchdog::Watchdog;
 use tokio::sync::{Notify, mpsc};
@@ -48,6 +49,8 @@ pub struct Tools {
     pub rollouts: Rollouts,
     /// What was answered before, where that is kept.
     pub cache: Option<Arc<ResponseCache>>,
+    /// The turns of the reactors.
+    pub turns: Turns,
     /// Cores of the process, each with a reactor.
     pub cores: usize,
 }

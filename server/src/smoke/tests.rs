@@ -7,7 +7,7 @@ use std::sync::Arc;
 use perch_models::artifact::Artifact;
 use perch_models::backend::{Backend, Device, LoadError, Loader, RunError, SessionOptions, Terminator};
 use perch_models::dtype::DType;
-use perch_models::run::{Execution, Observer};
+use perch_models::run::{Execution, Observer, Turns};
 use perch_models::signature::{Dim, OutputSpec, Signature, TensorSpec};
 use perch_models::tensor::{Column, Data, Tensor};
 use perch_models::version::{Context, Settings};
@@ -162,7 +162,6 @@ fn version() -> ModelVersion {
         device: Device::Cpu,
         threads: 1,
         instances: 1,
-        reactors: 0,
         max_rows: 64,
         max_queue: Duration::from_secs(10),
         max_delay: Duration::ZERO,
@@ -171,8 +170,8 @@ fn version() -> ModelVersion {
     };
     let watchdog = Watchdog::start().unwrap();
     let loader = Doubles(signature);
-    let context =
-        Context { loader: &loader, watchdog: &watchdog, observer: Arc::new(Silent), tasks: TaskTracker::new() };
+    let (observer, tasks) = (Arc::new(Silent), TaskTracker::new());
+    let context = Context { loader: &loader, watchdog: &watchdog, observer, turns: Turns::new(0, &tasks), tasks };
     ModelVersion::load(artifact, &settings, &context).unwrap()
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use perch_models::artifact::Artifact;
 use perch_models::backend::Loader;
 use perch_models::registry::Whereabouts;
-use perch_models::run::{Execution, Observer};
+use perch_models::run::{Execution, Observer, Turns};
 use perch_models::version::{Context, Mode, ModelVersion, Settings};
 use perch_models::watchdog::Watchdog;
 use serde_json::{Value, json};
@@ -142,18 +142,14 @@ impl Tools {
             buckets: model.batching.buckets.clone().unwrap_or_else(|| device.buckets().to_vec()),
             threads: 1,
             instances: 1,
-            reactors: 1,
             max_rows: model.batching.max_rows,
             max_queue: model.batching.max_queue,
             max_delay: model.batching.max_delay,
             load_timeout: model.load_timeout,
         };
-        let context = Context {
-            loader: self.loader.as_ref(),
-            watchdog: &self.watchdog,
-            observer: Arc::new(Silent),
-            tasks: TaskTracker::new(),
-        };
+        let (observer, tasks) = (Arc::new(Silent), TaskTracker::new());
+        let (loader, watchdog, turns) = (self.loader.as_ref(), &self.watchdog, Turns::new(1, &tasks));
+        let context = Context { loader, watchdog, observer, turns, tasks };
         let version = ModelVersion::load(artifact, &settings, &context).map_err(|error| error.to_string())?;
         let mode = if version.mode() == Mode::Inline { "inline" } else { "worker" };
         Ok(Ready { digest: version.digest().to_owned(), mode, cost: version.cost().estimate(1) })
