@@ -29,18 +29,23 @@ impl Timer for CoarseTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Deadline(deadline))
+        Box::pin(Deadline { at: deadline, fresh: true })
     }
 }
 
-struct Deadline(Instant);
+struct Deadline {
+    at: Instant,
+    /// It was only just set: hyper looks at it at once, and the clock need not be asked again.
+    fresh: bool,
+}
 
 impl Sleep for Deadline {}
 
 impl Future for Deadline {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.0 { Poll::Ready(()) } else { Poll::Pending }
+    fn poll(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+        let fresh = std::mem::take(&mut self.fresh);
+        if !fresh && Instant::now() >= self.at { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     draining: AtomicBool,
+    stopped: AtomicBool,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -30,6 +31,12 @@ impl Lifecycle {
     #[must_use]
     pub const fn stopping(&self) -> &CancellationToken {
         &self.stopping
+    }
+
+    /// Whether that has happened: without the token's lock, for whoever looks after each request.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Spawns on the current runtime; shutdown waits for it.
@@ -56,6 +63,8 @@ impl Lifecycle {
     pub async fn shut_down(&self, delay: Duration, timeout: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(delay).await;
+        // First: whom the token wakes looks here.
+        self.stopped.store(true, Ordering::Release);
         self.stopping.cancel();
         self.tasks.close();
         tokio::time::timeout(timeout, self.tasks.wait()).await.is_ok()

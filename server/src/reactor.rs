@@ -1,10 +1,13 @@
 //! One thread a core, each with a runtime of its own: connections stay where they were put, so that their requests
 //! merge in one open batch and run on one session without a lock or a hand-off.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpStream;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -122,23 +125,21 @@ impl Reactor {
 }
 
 async fn run(options: ReactorOptions, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>) {
-    // A token of this reactor's own: all its connections look at it after each request.
-    let stopping = options.lifecycle.stopping().child_token();
     let mut http1 = http1::Builder::new();
     // Head and body in one buffer: for small answers one write of it is cheaper than a vectored one.
     http1.timer(CoarseTimer).header_read_timeout(options.idle_timeout).writev(false);
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     http2.timer(TokioTimer::new()).keep_alive_interval(options.idle_timeout);
-    let protocols = Arc::new(Protocols { http1, http2, idle_timeout: options.idle_timeout });
+    let (lifecycle, idle_timeout) = (options.lifecycle.clone(), options.idle_timeout);
+    let protocols = Arc::new(Protocols { http1, http2, idle_timeout, lifecycle });
     loop {
         let connection = tokio::select! {
             () = options.finished.cancelled() => return,
             Some(connection) = accepted.recv() => connection,
         };
         let (stack, protocols, open) = (options.stack.clone(), protocols.clone(), open.clone());
-        let stopping = stopping.clone();
         options.lifecycle.spawn(async move {
-            if let Err(error) = protocols.serve(connection, stack, stopping).await {
+            if let Err(error) = protocols.serve(connection, stack).await {
                 tracing::debug!(error, "a connection ended");
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -151,11 +152,12 @@ struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     idle_timeout: Duration,
+    lifecycle: Arc<Lifecycle>,
 }
 
 impl Protocols {
     /// Serves one connection until it closes; at shutdown, until its request is answered.
-    async fn serve(&self, connection: Accepted, stack: Arc<Stack>, stopping: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, connection: Accepted, stack: Arc<Stack>) -> Result<(), String> {
         let Accepted { stream, place: _place } = connection;
         let set_up = |error: io::Error| error.to_string();
         stream.set_nonblocking(true).map_err(set_up)?;
@@ -168,7 +170,7 @@ impl Protocols {
                 Err(_) => return Ok(()),
             },
             () = async {
-                stopping.cancelled().await;
+                self.lifecycle.stopping().cancelled().await;
                 tokio::time::sleep(LAST_WORD).await;
             } => return Ok(()),
         };
@@ -182,26 +184,39 @@ impl Protocols {
             }
         });
         if is_http2 {
-            self.drive(self.http2.serve_connection(io, service), &asked, &stopping).await
+            self.drive(self.http2.serve_connection(io, service), &asked).await
         } else {
-            self.drive(self.http1.serve_connection(io, service), &asked, &stopping).await
+            self.drive(self.http1.serve_connection(io, service), &asked).await
         }
     }
 
-    async fn drive<C>(&self, connection: C, asked: &AtomicBool, stopping: &CancellationToken) -> Result<(), String>
+    async fn drive<C>(&self, connection: C, asked: &AtomicBool) -> Result<(), String>
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = pin!(connection);
+        let mut stopping = pin!(self.lifecycle.stopping().cancelled());
         let mut look = tokio::time::interval(CoarseTimer::interval(self.idle_timeout));
-        loop {
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
-                () = stopping.cancelled() => break,
-                // The connection is polled again, and sees whether it has been idle for too long.
-                _ = look.tick() => {}
+        let mut listening = false;
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Some(ended));
+                }
+                // The token takes a lock when it is polled, and this is several times a request. It wakes this very task,
+                // so that once is enough.
+                let listens = std::mem::replace(&mut listening, true);
+                let stopped =
+                    if listens { self.lifecycle.is_stopping() } else { stopping.as_mut().poll(cx).is_ready() };
+                if stopped {
+                    return Poll::Ready(None);
+                }
+                // After a tick the connection is polled again, and sees whether it has been idle for too long.
+                ready!(look.poll_tick(cx));
             }
+        });
+        if let Some(ended) = ended.await {
+            return ended.map_err(|error| error.to_string());
         }
         // A connection of the last moment: hyper would hang up without reading its first request, whose answer closes it.
         let grace = if asked.load(Ordering::Relaxed) { Duration::ZERO } else { LAST_WORD };

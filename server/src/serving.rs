@@ -26,6 +26,8 @@ use crate::split::{self, Picked};
 /// Bodies above this take longer than 500 µs to parse, and answers above this as long to print: such work leaves the
 /// reactor. Measured (benches/micro.rs): 35 ns a number that is read, 38 ns one that is printed.
 const LARGE_BODY: usize = 96 << 10;
+/// Bodies up to this take a few µs to parse.
+const SMALL_BODY: usize = 2 << 10;
 const LARGE_ANSWER: usize = 8192;
 
 /// What every reactor needs to answer predictions.
@@ -42,7 +44,7 @@ pub struct Serving {
     pub cores: usize,
 }
 
-/// A request that was understood.
+/// A request that was understood. Boxed from its beginning: it is handed on a dozen times, and would be copied each time.
 pub struct Parsed {
     /// The version that answers it.
     pub served: Arc<Served>,
@@ -79,16 +81,25 @@ pub struct Asked<'r> {
     pub headers: &'r HeaderMap,
     /// Its body.
     pub body: &'r Bytes,
+    /// Whether all of it came at once.
+    pub at_once: bool,
     /// The reactor that it is on.
     pub reactor: usize,
     /// When it came.
     pub arrived: Instant,
 }
 
+impl Asked<'_> {
+    /// Whether it is understood as soon as it has come: the difference is less than what a clock would cost.
+    const fn ready_at_once(&self) -> bool {
+        self.at_once && self.body.len() <= SMALL_BODY
+    }
+}
+
 /// A request that was run.
 pub struct Ran {
     /// The request, with the version that has answered it.
-    pub parsed: Parsed,
+    pub parsed: Box<Parsed>,
     /// The answer.
     pub answer: Answer,
     /// Why stable has answered in the canary's place, where it did.
@@ -106,7 +117,7 @@ impl Serving {
     pub async fn predict(&self, asked: Asked<'_>) -> Result<Ran, Failed> {
         let track = split::asked_for(asked.headers).map_err(|error| (error, None))?;
         let mut parsed = self.parse(asked.body, track, asked.reactor).await?;
-        let way = self.way(&asked);
+        let way = self.way(&asked, asked.ready_at_once().then_some(asked.arrived));
         let counted = match parsed.rollout.take() {
             None => None,
             Some(rollout) => match split::pick(rollout, asked.headers, track) {
@@ -115,7 +126,7 @@ impl Serving {
                         // It was asked for, and has been taken out since.
                         let stable = self.catalog.load().stable(Some(&parsed.served.model)).cloned();
                         let stable = stable.map_err(|error| (error, None))?;
-                        let made = Box::pin(Parsed::make(asked.body, self, &stable)).await;
+                        let made = Box::pin(Box::<Parsed>::make(asked.body, self, &stable)).await;
                         parsed = made.map_err(|error| (error, Some(stable)))?;
                     }
                     counted
@@ -134,7 +145,7 @@ impl Serving {
         {
             return Ok(Ran { parsed, answer, fallback: None });
         }
-        let counted = counted.map(|counted| counted.submitted(parsed.rows()));
+        let counted = counted.map(|counted| counted.submitted(parsed.rows(), &way));
         let inputs = std::mem::take(&mut parsed.inputs);
         let result = parsed.served.runtime.infer(way.reactor, inputs, way.arrived, way.deadline).await;
         if let Some(counted) = counted {
@@ -149,15 +160,16 @@ impl Serving {
         }
     }
 
-    /// Where and until when a request runs.
+    /// Where and until when a request runs, and since when it could have.
     #[must_use]
-    pub fn way(&self, asked: &Asked<'_>) -> Way {
-        Way { reactor: asked.reactor, arrived: asked.arrived, deadline: asked.arrived + self.timeout }
+    pub fn way(&self, asked: &Asked<'_>, ready: Option<Instant>) -> Way {
+        let &Asked { reactor, arrived, .. } = asked;
+        Way { reactor, arrived, ready, deadline: arrived + self.timeout }
     }
 
     /// Understands a body, a large one off the reactor: for the stable version, or for the canary where it is asked for
     /// and may be.
-    async fn parse(&self, body: &Bytes, track: Option<Track>, reactor: usize) -> Result<Parsed, Failed> {
+    async fn parse(&self, body: &Bytes, track: Option<Track>, reactor: usize) -> Result<Box<Parsed>, Failed> {
         if body.len() <= LARGE_BODY {
             return parse(body, &self.catalog.load(), track, reactor);
         }
@@ -187,7 +199,7 @@ impl Parsed {
 }
 
 /// A request with tensors.
-impl Work for Parsed {
+impl Work for Box<Parsed> {
     type Source = Bytes;
 
     async fn make(body: &Bytes, serving: &Serving, served: &Arc<Served>) -> Result<Self, ApiError> {
@@ -241,7 +253,7 @@ impl Work for Parsed {
     }
 }
 
-fn parse(body: &[u8], snapshot: &Snapshot, track: Option<Track>, reactor: usize) -> Result<Parsed, Failed> {
+fn parse(body: &[u8], snapshot: &Snapshot, track: Option<Track>, reactor: usize) -> Result<Box<Parsed>, Failed> {
     let early = |error: ApiError| (error, None);
     let meant = |model: Option<&str>| {
         let (entry, stable) = snapshot.entry(model)?;
@@ -281,13 +293,17 @@ impl Rollout {
 }
 
 /// The tensors and outputs of a body, for one version.
-fn understand(mut envelope: Envelope<'_>, served: Arc<Served>, rollout: Option<Rollout>) -> Result<Parsed, Failed> {
+fn understand(
+    mut envelope: Envelope<'_>,
+    served: Arc<Served>,
+    rollout: Option<Rollout>,
+) -> Result<Box<Parsed>, Failed> {
     let signature = served.runtime.signature();
     let understood = envelope.tensors(signature).and_then(|inputs| Ok((inputs, envelope.selected(signature)?)));
     match understood {
         Ok((inputs, selected)) => {
             let (form, id) = (envelope.form, envelope.id);
-            Ok(Parsed { inputs, form, selected, id, served, rollout, kept_as: None })
+            Ok(Box::new(Parsed { inputs, form, selected, id, served, rollout, kept_as: None }))
         }
         Err(error) => Err((error.into(), Some(served))),
     }

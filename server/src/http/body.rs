@@ -1,6 +1,9 @@
 //! Reading a request's body within its size and its time.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -27,6 +30,8 @@ pub struct BodyLimits {
 pub struct Buffered {
     /// The bytes.
     pub bytes: Bytes,
+    /// Whether they were there when they were asked for.
+    pub at_once: bool,
     _share: Option<OwnedSemaphorePermit>,
 }
 
@@ -48,9 +53,14 @@ impl BodyLimits {
             return Err(self.too_large(&format!(" of {size} bytes")));
         }
         let share = self.share(announced)?;
-        let reading = Limited::new(body, self.most).collect();
-        match tokio::time::timeout_at(deadline.into(), reading).await {
-            Ok(Ok(body)) => Ok(Buffered { bytes: body.to_bytes(), _share: share }),
+        let mut reading = pin!(Limited::new(body, self.most).collect());
+        // Most bodies come with their heads: no timer for those.
+        let (read, at_once) = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+            Poll::Ready(read) => (Ok(read), true),
+            Poll::Pending => (tokio::time::timeout_at(deadline.into(), reading).await, false),
+        };
+        match read {
+            Ok(Ok(body)) => Ok(Buffered { bytes: body.to_bytes(), at_once, _share: share }),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large("")),
             Ok(Err(error)) => Err(ApiError::new(Kind::InvalidInput, format!("the body broke off: {error}"))),
             Err(_) => Err(ApiError::new(Kind::BodyTimeout, "the body did not come within server.requestTimeout")),

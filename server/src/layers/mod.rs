@@ -77,7 +77,7 @@ impl Stack {
     }
 
     fn predict(&self, request: Request) -> ScopeFuture<impl Future<Output = Answered> + use<>> {
-        scope(&self.shared, ErrorShape::Ours, request, |request| predict(self.seat.clone(), request))
+        scope(&self.shared, ErrorShape::Ours, request, |request, arrived| predict(self.seat.clone(), request, arrived))
     }
 
     async fn other(self: Arc<Self>, request: Request, plain: bool) -> Response {
@@ -114,7 +114,7 @@ pub fn scoped(routes: Router, shared: Arc<Shared>) -> Router {
 }
 
 async fn answer_with(shared: &Arc<Shared>, request: Request, routes: Router) -> Response {
-    let handle = |request| async move { Answered::from(always(routes.oneshot(request).await)) };
+    let handle = |request, _| async move { Answered::from(always(routes.oneshot(request).await)) };
     let shape = ErrorShape::of(request.uri().path());
     scope(shared, shape, request, handle).await
 }

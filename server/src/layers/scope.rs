@@ -44,7 +44,7 @@ impl Shared {
     }
 }
 
-/// Answers `request` with what `handle` makes of it, or with an error in its place, which has the form `shape` whatever
+/// Answers `request` with what `handle` makes of it and of the moment at which it came, or with an error in its place, which has the form `shape` whatever
 /// went wrong, and wherever.
 ///
 /// A function over a future, not a tower service: the hot path has no boxed future and moves no request twice.
@@ -52,11 +52,11 @@ pub fn scope<F: Future<Output = Answered>>(
     shared: &Arc<Shared>,
     shape: ErrorShape,
     request: Request,
-    handle: impl FnOnce(Request) -> F,
+    handle: impl FnOnce(Request, Instant) -> F,
 ) -> ScopeFuture<F> {
     let ticket = Ticket::new(shared.clone(), shape, &request);
     let state = if ticket.admitted {
-        State::Running { future: handle(request) }
+        State::Running { future: handle(request, ticket.began) }
     } else {
         let message = format!("{} requests are being answered already", shared.most);
         State::Refused { error: Some(ApiError::overloaded(message, Duration::from_secs(1))) }
@@ -181,7 +181,7 @@ mod tests {
 
     async fn get_from(shared: &Arc<Shared>, path: &str) -> (StatusCode, http::HeaderMap, String) {
         let request = Request::builder().uri(path).header(X_REQUEST_ID, "r-1").body(Body::empty()).expect("valid");
-        let response = scope(shared, ErrorShape::of(path), request, |request| {
+        let response = scope(shared, ErrorShape::of(path), request, |request, _| {
             let path = request.uri().path().to_owned();
             async { Answered::from(handler(path).await) }
         })

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-use perch_models::run::{Answer, Dispatched, Follow, InferError, Part, Pending, Replies};
+use futures_util::future::Either;
+use perch_models::run::{Answer, Dispatched, Follow, InferError, Part, Pending, Replies, Reply};
 use perch_router::weight::Weight;
 use smallvec::SmallVec;
 
@@ -27,10 +27,18 @@ pub struct Done<W> {
     pub fallback: Option<Why>,
 }
 
+impl<W: Work> Done<W> {
+    /// Of a version that has run it, without another's help.
+    fn by_itself(mut work: W, ran: Answers) -> Self {
+        let answers = work.settle(ran);
+        Self { work, answers, fallback: None }
+    }
+}
+
 /// Runs a request on the canary. `ready` is what was made of `source` already, for whichever version.
 ///
-/// Boxed: not every request has to have room for it. What tensors need, which are ready, is small and is all in one place:
-/// the argument of an `async fn` would be kept twice.
+/// What tensors need that end well lies where the caller's future does, and is small; everything else is boxed. What is
+/// given is all in one place: the argument of an `async fn` would be kept twice.
 ///
 /// # Errors
 /// What stable fails with; of the canary only what nobody else answers.
@@ -39,12 +47,12 @@ pub fn run<'a, W: Work + 'a>(
     way: Way,
     picked: ToCanary,
     (source, ready): (&'a W::Source, Option<W>),
-) -> BoxFuture<'a, Result<Done<W>, Failed>> {
+) -> impl Future<Output = Result<Done<W>, Failed>> + Send + 'a {
     let ToCanary { live, canary, same_signature, weight, counted } = picked;
     let attempt = Attempt { serving, way, source, live, weight, counted };
     match ready.and_then(|work| work.readdressed(&canary, same_signature)) {
-        Some(work) => Box::pin(attempt.on_canary(work)),
-        None => Box::pin(attempt.anew(canary)),
+        Some(work) => Either::Left(attempt.on_canary(work)),
+        None => Either::Right(Box::pin(attempt.anew(canary))),
     }
 }
 
@@ -58,6 +66,13 @@ struct Attempt<'a, W: Work> {
     weight: Weight,
     /// Whether it is evidence: what asks for a track by header is not.
     counted: bool,
+}
+
+/// An execution of the canary that a request waits for.
+#[derive(Clone, Copy)]
+struct Tried {
+    rows: u32,
+    submitted: Instant,
 }
 
 /// How the canary failed a request.
@@ -91,26 +106,60 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
             if let Some(answers) = work.recall() {
                 return Ok(Done { work, answers, fallback: None });
             }
-            let rows = work.rows();
-            let submitted = Instant::now();
-            let follow = self.counted.then(|| (Arc::clone(&self.live) as Arc<dyn Follow>, submitted));
-            let failure = match work.submit(&self.way, follow) {
-                Ok(mut pending) => match self.wait(&mut pending, submitted, rows).await {
-                    Ok(answers) => {
-                        let answers = work.settle(answers);
-                        return Ok(Done { work, answers, fallback: None });
-                    }
-                    Err(failure) => failure,
-                },
-                Err(error) => {
-                    let (parts, own) = (self.dispatched(rows), Err(error.into()));
-                    Failure::at_once(Why::Error, Some(submitted.elapsed()), parts, own)
-                }
+            let tried = Tried { rows: work.rows(), submitted: self.way.submitted() };
+            let follow = self.counted.then(|| (Arc::clone(&self.live) as Arc<dyn Follow>, tried.submitted));
+            let mut pending = match work.submit(&self.way, follow) {
+                Ok(pending) => pending,
+                Err(error) => return Box::pin(self.not_taken(work, error, tried)).await,
             };
-            // Rare, and large.
-            let served = work.served().clone();
-            Box::pin(self.fall_back((Some(work), served), failure, (rows, None))).await
+            let Some(replies) = pending.until(self.next_mark(&tried, Duration::ZERO)).await else {
+                return Box::pin(self.late(work, pending, tried)).await;
+            };
+            match self.heard(replies, &tried) {
+                Ok(answers) => Ok(Done::by_itself(work, answers)),
+                Err(failure) => Box::pin(self.fall_back_from(work, failure, tried)).await,
+            }
         }
+    }
+
+    /// The canary does not even take it.
+    async fn not_taken(self, work: W, error: InferError, tried: Tried) -> Result<Done<W>, Failed> {
+        let (parts, own) = (self.dispatched(tried.rows), Err(error.into()));
+        let failure = Failure::at_once(Why::Error, Some(tried.submitted.elapsed()), parts, own);
+        self.fall_back_from(work, failure, tried).await
+    }
+
+    /// Goes on waiting for the canary from mark to mark, for as long as anybody does.
+    async fn late(self, work: W, mut pending: Pending, tried: Tried) -> Result<Done<W>, Failed> {
+        let Tried { rows, submitted } = tried;
+        let replies = loop {
+            let waited = submitted.elapsed();
+            tell(pending.timed().as_ref(), waited);
+            let now = Instant::now();
+            let late = self.live.falls_back.timeout && waited >= self.live.after;
+            if late || now >= self.way.deadline {
+                self.ended(rows, rows, waited);
+                let late = now < self.way.deadline;
+                // A request is late once, however many executions its texts are in.
+                let parts = pending.unfinished().into_iter().map(|part| (part.clone(), part.rows)).collect();
+                let own = Err(InferError::Timeout.into());
+                let failure = Box::new(Failure { why: Why::Timeout, late, refused: None, parts, own });
+                return self.fall_back_from(work, failure, tried).await;
+            }
+            if let Some(replies) = pending.until(self.next_mark(&tried, waited)).await {
+                break replies;
+            }
+        };
+        match self.heard(replies, &tried) {
+            Ok(answers) => Ok(Done::by_itself(work, answers)),
+            Err(failure) => self.fall_back_from(work, failure, tried).await,
+        }
+    }
+
+    /// Until when it is waited for, after `waited`.
+    fn next_mark(&self, tried: &Tried, waited: Duration) -> Instant {
+        let mark = self.live.next_mark(waited);
+        mark.map_or(self.way.deadline, |mark| self.way.deadline.min(tried.submitted + mark))
     }
 
     /// Makes the request ready for the canary first.
@@ -143,36 +192,23 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
         self.counted.then(|| (part(), rows)).into_iter().collect()
     }
 
-    /// Waits for the canary, and tells the judge when that takes long.
-    async fn wait(&self, pending: &mut Pending, submitted: Instant, rows: u32) -> Result<Answers, Box<Failure>> {
-        let deadline = self.way.deadline;
-        let mut waited = Duration::ZERO;
-        let replies = loop {
-            let mark = self.live.next_mark(waited);
-            let until = mark.map_or(deadline, |mark| deadline.min(submitted + mark));
-            if let Some(replies) = pending.until(until).await {
-                break replies;
-            }
-            waited = submitted.elapsed();
-            tell(pending.timed().as_ref(), waited);
-            let late = self.live.falls_back.timeout && waited >= self.live.after;
-            if late || Instant::now() >= deadline {
-                self.ended(rows, rows, waited);
-                let late = Instant::now() < deadline;
-                // A request is late once, however many executions its texts are in.
-                let parts = pending.unfinished().into_iter().map(|part| (part.clone(), part.rows)).collect();
-                let own = Err(InferError::Timeout.into());
-                return Err(Box::new(Failure { why: Why::Timeout, late, refused: None, parts, own }));
-            }
-        };
+    /// What came of it, which the judge is told.
+    fn heard(&self, replies: Replies, tried: &Tried) -> Result<Answers, Box<Failure>> {
+        let &Tried { rows, submitted } = tried;
         let took = took(replies.iter().flatten().filter_map(|reply| reply.result.as_ref().ok()), &self.way, submitted);
         let mut parts = replies.iter().flatten().filter_map(|reply| reply.part.as_ref());
         tell(parts.find(|part| part.timed), took);
-        self.judged(replies, rows, took)
+        let well = |reply: &Reply| reply.result.as_ref().is_ok_and(Answer::is_finite);
+        if replies.iter().flatten().all(well) {
+            self.ended(rows, 0, took);
+            return Ok(replies.into_iter().flatten().filter_map(|reply| reply.result.ok()).collect());
+        }
+        Err(self.judged(replies, rows, took))
     }
 
-    /// What became of the jobs of a request, all told.
-    fn judged(&self, replies: Replies, rows: u32, took: Duration) -> Result<Answers, Box<Failure>> {
+    /// What went wrong with the jobs of a request, all told.
+    #[cold]
+    fn judged(&self, replies: Replies, rows: u32, took: Duration) -> Box<Failure> {
         let alone = replies.len() == 1;
         let mut parts = SmallVec::new();
         for reply in replies.iter().flatten() {
@@ -188,13 +224,9 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
             }
         }
         match answers(replies) {
-            Ok(answers) if answers.iter().all(Answer::is_finite) => {
-                self.ended(rows, 0, took);
-                Ok(answers)
-            }
             Ok(answers) => {
                 self.ended(rows, unusable(&answers).min(rows), took);
-                Err(Failure::at_once(Why::InvalidOutput, None, parts, Ok(answers)))
+                Failure::at_once(Why::InvalidOutput, None, parts, Ok(answers))
             }
             Err(error) => {
                 let why = match error {
@@ -207,7 +239,7 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
                 if own_doing && refused.is_none() {
                     self.ended(rows, rows, took);
                 }
-                Err(Failure::at_once(why, refused, parts, Err(error.into())))
+                Failure::at_once(why, refused, parts, Err(error.into()))
             }
         }
     }
@@ -216,6 +248,11 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
         if self.counted {
             self.live.canary_ended(Ended { rows, bad, each: rows, took });
         }
+    }
+
+    async fn fall_back_from(self, work: W, failure: Box<Failure>, tried: Tried) -> Result<Done<W>, Failed> {
+        let served = work.served().clone();
+        self.fall_back((Some(work), served), failure, (tried.rows, None)).await
     }
 
     /// Stable answers in the canary's place, where it may; the judge hears whether it could.
@@ -245,10 +282,7 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
         if !allowed {
             told(not_asked());
             return match (own, work) {
-                (Ok(answers), Some(mut work)) => {
-                    let answers = work.settle(answers);
-                    Ok(Done { work, answers, fallback: None })
-                }
+                (Ok(answers), Some(work)) => Ok(Done::by_itself(work, answers)),
                 (Ok(_), None) => Err((InferError::Unloaded.into(), Some(served))),
                 (Err(error), _) => Err((error, Some(served))),
             };
@@ -336,20 +370,4 @@ fn tell(timed: Option<&Part>, took: Duration) {
 fn flight(part: &Part) -> Option<(&CanaryFlight, u32)> {
     let any: &dyn Any = part.flight.as_ref();
     any.downcast_ref::<CanaryFlight>().map(|flight| (flight, part.index))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::serving::Parsed;
-
-    const fn future_of<'a, F>(_: &impl Fn(Attempt<'a, Parsed>, Parsed) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_request_on_the_canary_is_quickly_allocated() {
-        let bytes = future_of(&Attempt::<Parsed>::on_canary);
-        assert!(bytes <= 1024, "{bytes} bytes: the allocator is faster at small ones");
-    }
 }

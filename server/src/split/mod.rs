@@ -90,8 +90,8 @@ pub struct Submitted {
 impl OnStable {
     /// It is submitted now.
     #[must_use]
-    pub fn submitted(self, rows: u32) -> Submitted {
-        Submitted { on: self, rows, at: Instant::now() }
+    pub fn submitted(self, rows: u32, way: &Way) -> Submitted {
+        Submitted { on: self, rows, at: way.submitted() }
     }
 }
 

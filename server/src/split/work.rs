@@ -58,8 +58,18 @@ pub struct Way {
     pub reactor: usize,
     /// When it came.
     pub arrived: Instant,
+    /// Since when it has been ready to run, where that is known without asking the clock.
+    pub ready: Option<Instant>,
     /// From when on nobody waits for it.
     pub deadline: Instant,
+}
+
+impl Way {
+    /// Since when a version has had the request, one that is submitted now.
+    #[must_use]
+    pub fn submitted(&self) -> Instant {
+        self.ready.unwrap_or_else(Instant::now)
+    }
 }
 
 /// All answers of a request, or its first failure.

@@ -81,7 +81,7 @@ impl Serving {
         let track = split::asked_for(asked.headers).map_err(early)?;
         let ask = Arc::new(ask);
         let (stable, rollout) = self.route(&ask, &asked).await.map_err(early)?;
-        let way = self.way(&asked);
+        let way = self.way(&asked, None);
         let counted = match rollout.map(|rollout| split::pick(rollout, asked.headers, track)) {
             None => None,
             Some(Picked::Stable(counted)) => counted,
@@ -95,7 +95,7 @@ impl Serving {
         if let Some(answers) = work.recall() {
             return Ok(work.ran(answers, None));
         }
-        let counted = counted.map(|counted| counted.submitted(work.rows()));
+        let counted = counted.map(|counted| counted.submitted(work.rows(), &way));
         let mut pending = work.submit(&way, None).map_err(|error| (error.into(), Some(stable.clone())))?;
         let replies = pending.until(way.deadline).await;
         if let Some(counted) = counted {

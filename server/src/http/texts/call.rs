@@ -91,7 +91,8 @@ impl<'s> Call<'s> {
         let count = move || Ok((headers::characters(&ask.inputs), ask));
         let (characters, ask) = work(self.lifecycle(), large, count).await?;
         let reactor = self.seat.reactor;
-        let asked = Asked { headers: &self.headers, body: &self.body.bytes, reactor, arrived: self.arrived };
+        let (body, at_once) = (&self.body.bytes, self.body.at_once);
+        let asked = Asked { headers: &self.headers, body, at_once, reactor, arrived: self.arrived };
         let texts = self.seat.serving.texts(asked, ask).await?;
         Ok(Ran { texts, characters })
     }
