@@ -26,9 +26,9 @@ use crate::split::{self, Picked};
 /// Bodies above this take longer than 500 µs to parse, and answers above this as long to print: such work leaves the
 /// reactor. Measured (benches/micro.rs): 35 ns a number that is read, 38 ns one that is printed.
 const LARGE_BODY: usize = 96 << 10;
-/// Bodies up to this take a few µs to parse.
-const SMALL_BODY: usize = 2 << 10;
 const LARGE_ANSWER: usize = 8192;
+/// Bodies up to this take a few µs.
+const SMALL_BODY: usize = 2 << 10;
 
 /// What every reactor needs to answer predictions.
 pub struct Serving {

@@ -308,9 +308,10 @@ impl<'a, W: Work + 'a> Attempt<'a, W> {
                 if let Some(took) = refused {
                     self.ended(rows, rows, took);
                 }
+                // First: what is told may end the rollout, and with it the counting.
+                self.live.fell_back(why);
                 let finite = answers.iter().all(Answer::is_finite);
                 told(if finite { Elsewhere::Worked } else { Elsewhere::FailedToo });
-                self.live.fell_back(why);
                 Ok(Done { work, answers, fallback: Some(why) })
             }
             Err((error, served)) => {
