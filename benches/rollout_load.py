@@ -48,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--library", type=Path, default=os.environ.get("ORT_DYLIB_PATH"), help="libonnxruntime.so")
     parser.add_argument("--model", type=Path, default=Path(__file__).parent / "gbr" / "1" / "model.onnx")
     parser.add_argument("--weights", default="10,50", help="percent, with commas")
+    parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--cores", type=int, choices=[1, 2], default=1)
     parser.add_argument("--seconds", type=int, default=5, help="of load on each server in each round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -112,7 +113,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, float]:
     both = ",".join(cpus)
     server_cpus, wrk_cpus = (cpus[0], cpus[1]) if args.cores == 1 else (both, both)
     script = kit.write_script(folder / "1.lua", 1)
-    load = kit.Load(script, 64, args.cores, wrk_cpus)
+    load = kit.Load(script, args.connections, args.cores, wrk_cpus)
     weights = args.weights.split(",")
     ratios: dict[str, list[float]] = {weight: [] for weight in weights}
     for turn in range(args.rounds):
