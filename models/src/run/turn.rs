@@ -24,16 +24,10 @@ pub struct Turns(Arc<[Arc<Turn>]>);
 
 /// Those of one reactor. Only its thread uses it, so its lock is never waited for.
 pub(crate) struct Turn {
-    open: Mutex<Open>,
+    /// Lanes that wait; where there are any, a runner is on its way.
+    open: Mutex<Vec<Arc<Lane>>>,
     most: Duration,
     tasks: TaskTracker,
-}
-
-#[derive(Default)]
-struct Open {
-    lanes: Vec<Arc<Lane>>,
-    /// Whether a runner is on its way.
-    runner: bool,
 }
 
 impl Turns {
@@ -62,12 +56,12 @@ impl Turns {
 impl Turn {
     /// A lane has something open.
     pub(crate) fn join(self: &Arc<Self>, lane: Arc<Lane>) {
-        let has_runner = {
+        let first = {
             let mut open = self.open.lock();
-            open.lanes.push(lane);
-            std::mem::replace(&mut open.runner, true)
+            open.push(lane);
+            open.len() == 1
         };
-        if !has_runner {
+        if first {
             // A task of its own: were it the first request's future, a client that hangs up would take others with it.
             let turn = Arc::clone(self);
             self.tasks.spawn(async move {
@@ -83,7 +77,7 @@ impl Turn {
     /// Runs a batch of each lane. True when more is waiting.
     fn run(&self) -> bool {
         let began = Instant::now();
-        let lanes = std::mem::take(&mut self.open.lock().lanes);
+        let lanes = std::mem::take(&mut *self.open.lock());
         let (mut waiting, mut again) = (Vec::new(), Vec::new());
         for lane in lanes {
             if began.elapsed() > self.most {
@@ -95,10 +89,9 @@ impl Turn {
         }
         let mut open = self.open.lock();
         // Who has not had a turn comes first, and who wants another one last.
-        open.lanes.splice(0..0, waiting);
-        open.lanes.append(&mut again);
-        open.runner = !open.lanes.is_empty();
-        open.runner
+        open.splice(0..0, waiting);
+        open.append(&mut again);
+        !open.is_empty()
     }
 }
 
