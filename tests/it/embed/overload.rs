@@ -12,6 +12,8 @@ use serde_json::json;
 use super::{TOLERANCE, distance, embed, openai_error, post, tei_error, vectors};
 
 const CLIENTS: usize = 24;
+/// How long a request takes at least, so that on a machine of any speed a few of them fill the queue.
+const REQUEST: Duration = Duration::from_millis(100);
 /// It goes on until there were so many of each.
 const ACCEPTED: usize = 5;
 const REFUSED: usize = 50;
@@ -95,6 +97,18 @@ fn ask(server: &TestServer, number: usize, texts: &[&str], count: &Count) -> See
     seen
 }
 
+/// The texts so often that a request with them takes `REQUEST`.
+fn enough<'a>(server: &TestServer, texts: &[&'a str]) -> Vec<&'a str> {
+    let mut client = server.client();
+    let mut took = || {
+        let began = Instant::now();
+        assert_eq!(embed(&mut client, texts, &json!({})).status, 200);
+        began.elapsed()
+    };
+    let shortest = (0..5).map(|_| took()).min().expect("some");
+    texts.repeat(REQUEST.div_duration_f64(shortest).ceil() as usize)
+}
+
 /// The one in the middle.
 fn median(times: &mut [Duration]) -> Duration {
     times.sort();
@@ -110,6 +124,7 @@ fn what_has_no_room_is_refused_at_once_and_the_rest_is_right() {
         Reference::get().texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     texts.retain(|text| (20..=60).contains(&text.split_whitespace().count()));
     assert!(texts.len() >= 4, "{texts:?}");
+    let texts = enough(&server, &texts);
     let (mut all, count) = (Seen::default(), Count::default());
     std::thread::scope(|scope| {
         let (server, texts, count) = (&server, texts.as_slice(), &count);
