@@ -16,6 +16,7 @@ mod labels;
 mod limits;
 mod modules;
 mod output;
+mod plain;
 pub mod pool;
 mod prompt;
 mod row;

@@ -60,7 +60,7 @@ fn split(tokenizer: &Tokenizer, text: &str, room: usize, rules: Rules) -> Result
         check_characters(text, rules.limit)?;
         return Ok(tokenizer.encode_fast(text, false)?);
     }
-    let most = rules.limit.saturating_mul(CHARACTERS_A_TOKEN);
+    let most = most_characters(rules.limit);
     let mut encoding = Encoding::default();
     for part in parts(text, room, most, rules.direction) {
         // Without offsets, which only [`super::detail`] shows.
@@ -72,12 +72,17 @@ fn split(tokenizer: &Tokenizer, text: &str, room: usize, rules: Rules) -> Result
     Ok(encoding)
 }
 
+/// The most characters that a text of `limit` tokens may have.
+pub(super) const fn most_characters(limit: usize) -> usize {
+    limit.saturating_mul(CHARACTERS_A_TOKEN)
+}
+
 /// Refuses texts that cannot be anything but too long.
 ///
 /// # Errors
 /// When there are more characters than `limit` tokens ever have.
 pub(super) fn check_characters(text: &str, limit: usize) -> Result<(), TextError> {
-    let limit = limit.saturating_mul(CHARACTERS_A_TOKEN);
+    let limit = most_characters(limit);
     // There are at least as many bytes as characters.
     if text.len() <= limit {
         return Ok(());

@@ -15,6 +15,7 @@ use crate::layout::TOKENIZER;
 use super::config::{Direction, Task, TextConfig};
 use super::error::TextError;
 use super::files::Files;
+use super::plain::Plain;
 use super::prompt::{Prompt, Prompts, behind};
 use super::row::{self, Rules};
 use super::sequence::{EncodeOptions, Input, Sequence};
@@ -24,6 +25,8 @@ use super::special;
 #[derive(Debug)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
+    /// How to split plain texts, if it is a tokenizer of BERT's kind.
+    plain: Option<Plain>,
     prompts: Prompts,
     max_tokens: usize,
     truncation: Direction,
@@ -50,6 +53,7 @@ impl TextTokenizer {
         // The graph may have more rows than the tokenizer has tokens.
         let declared = files.config.number("vocab_size")?.and_then(|size| u32::try_from(size).ok());
         let mut made = Self {
+            plain: None,
             tokenizer,
             prompts: Prompts::new(config.default_prompt.clone()),
             max_tokens: config.max_tokens,
@@ -57,6 +61,7 @@ impl TextTokenizer {
             vocabulary: declared.unwrap_or(known),
         };
         made.try_out(pair).map_err(broken)?;
+        made.plain = Plain::of(&made.tokenizer);
         for (name, text) in &config.prompts {
             let skip = if config.include_prompt { Ok(0) } else { made.prompt_length(text) };
             let skip = skip.map_err(|error| broken(format!("prompt \"{name}\": {error}")))?;
@@ -124,11 +129,16 @@ impl TextTokenizer {
     }
 
     fn text(&self, text: &str, prompt: Option<&Prompt>, rules: Rules) -> Result<Sequence, TextError> {
-        let row = row::encode(&self.tokenizer, &behind(prompt, text), None, rules)?;
+        let text = behind(prompt, text);
         let skip = prompt.map_or(0, |prompt| prompt.skip);
         // Cut from the left, the prompt goes first.
-        let skip = if rules.direction == Direction::Left { skip.saturating_sub(row.cut) } else { skip };
-        Sequence::of(&row.encoding, skip)
+        let left = |cut| if rules.direction == Direction::Left { skip.saturating_sub(cut) } else { skip };
+        if let Some(row) = self.plain.as_ref().and_then(|plain| plain.encode(&self.tokenizer, &text, rules)) {
+            let (ids, cut) = row?;
+            return Sequence::new(ids, &[], left(cut));
+        }
+        let row = row::encode(&self.tokenizer, &text, None, rules)?;
+        Sequence::of(&row.encoding, left(row.cut))
     }
 
     /// How many tokens `prompt` takes at the beginning, the special ones before it among them.
