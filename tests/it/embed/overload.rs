@@ -106,7 +106,8 @@ fn enough<'a>(server: &TestServer, texts: &[&'a str]) -> Vec<&'a str> {
         began.elapsed()
     };
     let shortest = (0..5).map(|_| took()).min().expect("some");
-    texts.repeat(REQUEST.div_duration_f64(shortest).ceil() as usize)
+    let times = REQUEST.as_nanos().div_ceil(shortest.as_nanos());
+    texts.repeat(usize::try_from(times).expect("some hundreds"))
 }
 
 /// The one in the middle.
