@@ -26,7 +26,6 @@ pub(super) struct Plain {
     lowercase: bool,
     /// Bytes that a text may have to be split here.
     takes: [bool; 256],
-    unknown: u32,
     /// Special tokens before and after a text.
     around: (Vec<u32>, Vec<u32>),
 }
@@ -36,11 +35,9 @@ impl Plain {
     pub(super) fn of(tokenizer: &Tokenizer) -> Option<Self> {
         let Some(NormalizerWrapper::BertNormalizer(normalizer)) = tokenizer.get_normalizer() else { return None };
         let Some(PreTokenizerWrapper::BertPreTokenizer(_)) = tokenizer.get_pre_tokenizer() else { return None };
-        let words = words(tokenizer)?;
         let plain = Self {
             lowercase: normalizer.lowercase,
             takes: takes(tokenizer.get_added_tokens_decoder().values())?,
-            unknown: words.token_to_id(&words.unk_token)?,
             around: around(tokenizer)?,
         };
         plain.agrees(tokenizer).then_some(plain)
@@ -66,7 +63,7 @@ impl Plain {
         let (before, after) = if rules.special { (&*self.around.0, &*self.around.1) } else { (&[][..], &[][..]) };
         let mut ids = Vec::with_capacity(before.len() + text.len() / 4 + 1 + after.len());
         ids.extend_from_slice(before);
-        self.split(words, text, &mut ids);
+        self.split(words, text, &mut ids)?;
         let (special, given) = (before.len() + after.len(), ids.len() - before.len());
         let cut = given - given.min(rules.limit.saturating_sub(special));
         if cut > 0 && !rules.truncate {
@@ -80,7 +77,8 @@ impl Plain {
         Some(Ok((ids, cut)))
     }
 
-    fn split(&self, words: &WordPiece, text: &str, ids: &mut Vec<u32>) {
+    /// Adds the tokens of `text`; none where the vocabulary lacks even what stands for unknown words.
+    fn split(&self, words: &WordPiece, text: &str, ids: &mut Vec<u32>) -> Option<()> {
         let lower;
         let text = if self.lowercase {
             lower = text.to_ascii_lowercase();
@@ -88,51 +86,19 @@ impl Plain {
         } else {
             text
         };
-        let mut piece = String::new();
         for word in text.split_ascii_whitespace() {
             for part in word.split_inclusive(is_mark) {
                 // A mark ends the part that it is in, and is a word of its own.
                 let (word, mark) = part.split_at(part.len() - usize::from(part.ends_with(is_mark)));
-                for word in [word, mark] {
-                    if !word.is_empty() {
-                        self.look_up(words, word, &mut piece, ids);
+                for word in [word, mark].into_iter().filter(|word| !word.is_empty()) {
+                    match words.token_to_id(word).filter(|_| word.len() <= words.max_input_chars_per_word) {
+                        Some(id) => ids.push(id),
+                        None => ids.extend(words.tokenize(word).ok()?.iter().map(|token| token.id)),
                     }
                 }
             }
         }
-    }
-
-    /// The longest piece that the vocabulary has, and so on with what is left of the word. A word with a rest that it does
-    /// not have, and one that is too long, is unknown as a whole. `piece` is room to work in.
-    fn look_up(&self, words: &WordPiece, word: &str, piece: &mut String, ids: &mut Vec<u32>) {
-        if word.len() > words.max_input_chars_per_word {
-            return ids.push(self.unknown);
-        }
-        if let Some(id) = words.token_to_id(word) {
-            return ids.push(id);
-        }
-        let (first, mut start) = (ids.len(), 0);
-        while start < word.len() {
-            piece.clear();
-            if start > 0 {
-                piece.push_str(&words.continuing_subword_prefix);
-            }
-            let prefix = piece.len();
-            piece.push_str(&word[start..]);
-            let found = loop {
-                match words.token_to_id(piece) {
-                    _ if piece.len() == prefix => break None,
-                    Some(id) => break Some(id),
-                    None => piece.truncate(piece.len() - 1),
-                }
-            };
-            let Some(id) = found else {
-                ids.truncate(first);
-                return ids.push(self.unknown);
-            };
-            ids.push(id);
-            start += piece.len() - prefix;
-        }
+        Some(())
     }
 
     /// Whether it splits a text as the tokenizer does.

@@ -83,9 +83,9 @@ impl TextTokenizer {
 
     /// Encodes one input.
     ///
-    /// A word takes 2 to 3 µs, a sentence 20 µs (`WordPiece`, 30,522 tokens), and a third of that where it is plain
-    /// English. Of a text that may be cut, up to three times what stays is split, and no more. Whoever has long texts, or
-    /// many, does this beside the reactors.
+    /// A word takes 2 to 3 µs, a sentence 20 µs (`WordPiece`, 30,522 tokens), and less where it is printable ASCII. Of a
+    /// text that may be cut, up to three times what stays is split, and no more. Whoever has long texts, or many, does
+    /// this beside the reactors.
     ///
     /// # Errors
     /// When it is empty, too long, or its options do not fit the model.

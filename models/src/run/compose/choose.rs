@@ -60,17 +60,6 @@ impl<T> Waiting<T> {
         let (times, least, most) = WINDOW;
         let window = rules.max_rows.saturating_mul(times).clamp(least, most);
         while let Some((arrived, oldest)) = self.oldest() {
-            // Most runs of a server that is not busy: there is nothing to choose.
-            if self.len() == 1 {
-                let Some(item) = self.take(oldest) else { break };
-                if !wanted(&item) {
-                    dropped.push(item);
-                    break;
-                }
-                let length = rules.padded(oldest.0);
-                let expected = duration(grid.seconds(1, length));
-                return Next { batch: Some(Batch { items: vec![item], length, expected, alike: 1 }), dropped };
-            }
             let (keys, unwanted): (Vec<Key>, Vec<Key>) =
                 self.around(oldest, window).into_iter().partition(|key| self.item(*key).is_some_and(&mut wanted));
             dropped.extend(unwanted.into_iter().filter_map(|key| self.take(key)));
