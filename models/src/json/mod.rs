@@ -1,6 +1,7 @@
 //! Requests and answers as JSON: numbers go straight into a tensor's buffer and come straight out of one.
 
 mod cursor;
+mod decimals;
 mod element;
 mod envelope;
 mod error;

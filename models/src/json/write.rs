@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::decimals::write_separated;
 use super::envelope::Form;
 use crate::signature::{OutputSpec, Signature};
 use crate::tensor::{Column, Tensor};
@@ -66,9 +67,25 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Appends an array of floats: nested, where `shape` has several dimensions. There are as many as that says.
+/// Appends the floats of an embedding, or of another score: an array, nested where `shape` has several dimensions, and a
+/// bare number where it has none. There are as many as that says.
 pub fn write_floats(out: &mut Vec<u8>, values: &[f32], shape: &[usize]) {
-    write_block(out, values, shape);
+    match shape {
+        [] => write_block(out, values, shape),
+        [_] => {
+            out.push(b'[');
+            write_separated(out, values);
+            out.push(b']');
+        }
+        [outer, inner @ ..] => {
+            let len: usize = inner.iter().product();
+            out.push(b'[');
+            separated(out, 0..*outer, |out, i| {
+                write_floats(out, values.get(i * len..(i + 1) * len).unwrap_or_default(), inner);
+            });
+            out.push(b']');
+        }
+    }
 }
 
 fn write_key(out: &mut Vec<u8>, key: &str) {
@@ -203,16 +220,20 @@ macro_rules! integers {
 }
 integers!(u8, i8, u16, i16, u32, i32, u64, i64);
 
-/// The shortest text that reads back as the same float, or the token Python's json takes for what is not finite.
+/// The shortest text that reads back as the same float, or the token that Python's json takes for what is not finite.
+pub(super) fn shortest<F: zmij::Float>(value: F, buffer: &mut zmij::Buffer) -> &str {
+    match buffer.format(value) {
+        "inf" => "Infinity",
+        "-inf" => "-Infinity",
+        text => text,
+    }
+}
+
 macro_rules! floats {
     ($($rust:ty),+) => {$(
         impl Scalar for $rust {
             fn write(&self, out: &mut Vec<u8>) {
-                if self.is_finite() {
-                    out.extend_from_slice(zmij::Buffer::new().format_finite(*self).as_bytes());
-                } else {
-                    out.extend_from_slice(if self.is_nan() { b"NaN" } else if *self > 0.0 { b"Infinity" } else { b"-Infinity" });
-                }
+                out.extend_from_slice(shortest(*self, &mut zmij::Buffer::new()).as_bytes());
             }
         }
     )+};
@@ -278,7 +299,7 @@ mod tests {
             write_floats(&mut out, values, shape);
             String::from_utf8(out).expect("utf-8")
         };
-        assert_eq!(text(&[0.5, -1e-7, 3.0], &[3]), "[0.5,-1e-7,3.0]");
+        assert_eq!(text(&[0.5, -1e-7, 3.0], &[3]), "[0.5000000000,-1e-7,3.0]");
         assert_eq!(text(&[1.0, 2.0, 3.0, 4.0], &[2, 2]), "[[1.0,2.0],[3.0,4.0]]");
         assert_eq!(text(&[], &[0]), "[]");
     }
@@ -288,7 +309,7 @@ mod tests {
         fn a_float_reads_back_as_itself(bits in proptest::num::u32::ANY) {
             let value = f32::from_bits(bits);
             let mut out = Vec::new();
-            write_floats(&mut out, &[value], &[]);
+            value.write(&mut out);
             let text = String::from_utf8(out).expect("utf-8");
             let read = text.replace("Infinity", "inf").parse::<f32>().expect("a float");
             proptest::prop_assert!(read.to_bits() == bits || value.is_nan() && read.is_nan(), "{text}");

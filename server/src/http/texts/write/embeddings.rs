@@ -9,7 +9,7 @@ use super::{array, floats, number};
 use crate::error::ApiError;
 
 /// What one float takes as text, about.
-const FLOAT: usize = 13;
+const FLOAT: usize = 14;
 /// The most that is set aside for floats before they are written: larger answers grow as they come.
 const MOST_ROOM: usize = 64 << 20;
 
@@ -101,17 +101,17 @@ mod tests {
 
     #[test]
     fn vectors_are_nested_even_for_one_text() {
-        assert_eq!(text(embeddings(&[answer(&[1, 2], &[0.5, -1.0])])), "[[0.5,-1.0]]");
+        assert_eq!(text(embeddings(&[answer(&[1, 2], &[0.5, -1.0])])), "[[0.5000000000,-1.0]]");
         let two = [answer(&[1, 2], &[0.5, -1.0]), answer(&[1, 2], &[1.0, 2.0])];
-        assert_eq!(text(embeddings(&two)), "[[0.5,-1.0],[1.0,2.0]]");
+        assert_eq!(text(embeddings(&two)), "[[0.5000000000,-1.0],[1.0,2.0]]");
         let tokens = [answer(&[1, 2], &[0.5, -1.0]), answer(&[2, 2], &[1.0, 2.0, 3.0, 4.0])];
-        assert_eq!(text(token_embeddings(&tokens)), "[[[0.5,-1.0]],[[1.0,2.0],[3.0,4.0]]]");
+        assert_eq!(text(token_embeddings(&tokens)), "[[[0.5000000000,-1.0]],[[1.0,2.0],[3.0,4.0]]]");
     }
 
     #[test]
     fn openais_answer_has_every_field() {
         let expected = concat!(
-            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1.0]},"#,
+            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5000000000,-1.0]},"#,
             r#"{"object":"embedding","index":1,"embedding":[1.0,2.0]}],"model":"m\"x","#,
             r#""usage":{"prompt_tokens":7,"total_tokens":7}}"#
         );
