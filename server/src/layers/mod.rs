@@ -9,7 +9,7 @@
 //! 4. [`scope`]: request id, admission, panics, errors' bodies, metrics: whatever happens inside, one answer leaves
 //!    here, counted and named. One room in place of five layers: each boxed future or body costs more than what it
 //!    does.
-//! 5. `/predict` directly, everything else through the router.
+//! 5. `/predict` and `/embed` directly, everything else through the router.
 
 mod request_id;
 mod scope;
@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::Either;
@@ -41,6 +41,7 @@ pub use trace::Spans;
 use crate::error::ErrorShape;
 use crate::http::predict::predict;
 use crate::http::response::Answered;
+use crate::http::texts::embed::embed;
 use crate::reactor::Seat;
 
 /// Answers under this many bytes are sent as they are: compressing them costs more than it saves.
@@ -100,6 +101,10 @@ impl Stack {
         if is_predict(&request) {
             return self.predict(request).await;
         }
+        if is_post(&request, "/embed") {
+            let embed = |request, _| embed(State(Seat::clone(&self.seat)), request);
+            return scope(&self.shared, ErrorShape::of("/embed"), request, embed).await;
+        }
         answer_with(&self.shared, request, self.others.clone()).await
     }
 }
@@ -146,7 +151,11 @@ fn always<T>(result: Result<T, Infallible>) -> T {
 }
 
 fn is_predict(request: &Request) -> bool {
-    request.uri().path() == "/predict" && request.method() == Method::POST
+    is_post(request, "/predict")
+}
+
+fn is_post(request: &Request, path: &str) -> bool {
+    request.uri().path() == path && request.method() == Method::POST
 }
 
 /// Paths that must answer when everything else is full.

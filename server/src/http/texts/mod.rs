@@ -5,7 +5,7 @@
 
 pub mod call;
 pub mod classify;
-mod embed;
+pub mod embed;
 pub mod find;
 pub mod headers;
 mod info;
