@@ -30,7 +30,7 @@ COPY router/Cargo.toml router/
 COPY router/store/Cargo.toml router/store/
 COPY models/Cargo.toml models/
 COPY models/onnx/Cargo.toml models/onnx/
-COPY server/Cargo.toml server/exports.rs server/
+COPY server/Cargo.toml server/
 COPY tests/kit/Cargo.toml tests/kit/
 # Empty crates in the place of ours.
 RUN for crate in server router router/store models models/onnx tests/kit; do \

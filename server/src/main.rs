@@ -7,8 +7,7 @@ use std::sync::Arc;
 use perch_models::backend::{Device, Loader};
 use perch_onnx::OnnxLoader;
 
-/// With glibc's malloc the small allocations of a request were five percent of its time. ONNX Runtime uses this one, too:
-/// what it holds for long then lies in pages of 2 MiB, where the system lets a process ask for them.
+/// With glibc's malloc the small allocations of a request were five percent of its time. ONNX Runtime keeps that one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,7 +1,6 @@
 //! Everything that is tested from outside: over HTTP, with ONNX Runtime, and with the real binary.
 
 mod agreement;
-mod allocator;
 mod bad_input;
 mod cli;
 mod cli_models;

@@ -145,7 +145,13 @@ impl Loader for OnnxLoader {
     }
 
     fn trim(&self) {
-        // What dropped sessions and ended threads had: loading 200 versions in turn left 12 MB behind without this.
+        // glibc keeps what a dropped session freed: MiniLM leaves 130 MB behind without this, and 31 MB with it.
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        #[expect(unsafe_code, reason = "malloc_trim has no preconditions and may be called from any thread")]
+        unsafe {
+            libc::malloc_trim(0);
+        }
+        // The binary's own allocator keeps what ended threads had: loading 200 versions in turn left 12 MB behind.
         #[expect(unsafe_code, reason = "mi_collect has no preconditions and may be called from any thread")]
         unsafe {
             libmimalloc_sys::mi_collect(true);
