@@ -13,6 +13,7 @@ mod files;
 mod graph;
 mod inputs;
 mod labels;
+mod letters;
 mod limits;
 mod modules;
 mod output;

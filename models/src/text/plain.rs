@@ -1,10 +1,12 @@
-//! Splitting plain English as BERT's tokenizer does, without its machinery.
+//! Splitting texts in Latin letters as BERT's tokenizer does, without its machinery.
 //!
 //! The crate tokenizers keeps track of where each character of a text went, through every step, to be able to show it.
-//! Nobody looks at that when a text is embedded, and it is two thirds of the work. For texts of printable ASCII the steps of
-//! a `BertNormalizer` and a `BertPreTokenizer` come to lower case, white space and punctuation. So those are split here, and
-//! looked up in the crate's own vocabulary; any other text, and any other tokenizer, goes through the crate. Both have to
-//! say the same of every text: a property test compares them.
+//! Nobody looks at that when a text is embedded, and it is two thirds of the work. For printable ASCII and Latin letters the
+//! steps of a `BertNormalizer` and a `BertPreTokenizer` come to a table of letters, white space and punctuation. So such
+//! texts are split here, and looked up in the crate's own vocabulary; any other text, and any other tokenizer, goes through
+//! the crate. Both have to say the same of every text: a property test compares them.
+
+use std::borrow::Cow;
 
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::{
@@ -13,12 +15,13 @@ use tokenizers::{
 
 use super::config::Direction;
 use super::error::TextError;
+use super::letters::Letters;
 use super::row::{self, Rules};
 
 /// Longer texts are left to the crate, and to whoever cuts them before they are split.
 const LONGEST: usize = 8 << 10;
 /// What it is tried out with.
-const TRIED: &str = "The 2 readers weren't in; e-mail zzyzx@example.com (or CALL): #1!";
+const TRIED: &str = "The 2 readers weren't in; e-mail zzyzx@example.com (or CALL): #1! Ænglisch naïve Łódź, ÉTÉ";
 
 /// How a tokenizer treats plain texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(super) struct Plain {
     lowercase: bool,
     /// Bytes that a text may have to be split here.
     takes: [bool; 256],
+    /// Letters that it may have besides.
+    letters: Letters,
     /// Special tokens before and after a text.
     around: (Vec<u32>, Vec<u32>),
 }
@@ -35,11 +40,9 @@ impl Plain {
     pub(super) fn of(tokenizer: &Tokenizer) -> Option<Self> {
         let Some(NormalizerWrapper::BertNormalizer(normalizer)) = tokenizer.get_normalizer() else { return None };
         let Some(PreTokenizerWrapper::BertPreTokenizer(_)) = tokenizer.get_pre_tokenizer() else { return None };
-        let plain = Self {
-            lowercase: normalizer.lowercase,
-            takes: takes(tokenizer.get_added_tokens_decoder().values())?,
-            around: around(tokenizer)?,
-        };
+        let takes = takes(tokenizer.get_added_tokens_decoder().values())?;
+        let letters = Letters::of(*normalizer, &takes);
+        let plain = Self { lowercase: normalizer.lowercase, takes, letters, around: around(tokenizer)? };
         plain.agrees(tokenizer).then_some(plain)
     }
 
@@ -56,14 +59,15 @@ impl Plain {
     ) -> Option<Result<(Vec<u32>, usize), TextError>> {
         // A text of more characters than these is refused, or cut first.
         let longest = LONGEST.min(row::most_characters(rules.limit));
-        if text.len() > longest || !text.bytes().all(|byte| self.takes[usize::from(byte)]) {
+        if text.len() > longest {
             return None;
         }
+        let text = self.normal(text)?;
         let words = words(tokenizer)?;
         let (before, after) = if rules.special { (&*self.around.0, &*self.around.1) } else { (&[][..], &[][..]) };
         let mut ids = Vec::with_capacity(before.len() + text.len() / 4 + 1 + after.len());
         ids.extend_from_slice(before);
-        self.split(words, text, &mut ids)?;
+        split(words, &text, &mut ids)?;
         let (special, given) = (before.len() + after.len(), ids.len() - before.len());
         let cut = given - given.min(rules.limit.saturating_sub(special));
         if cut > 0 && !rules.truncate {
@@ -77,41 +81,53 @@ impl Plain {
         Some(Ok((ids, cut)))
     }
 
-    /// Adds the tokens of `text`; none where the vocabulary lacks even what stands for unknown words.
-    fn split(&self, words: &WordPiece, text: &str, ids: &mut Vec<u32>) -> Option<()> {
-        let lower;
-        let text = if self.lowercase {
-            lower = text.to_ascii_lowercase();
-            &lower
-        } else {
-            text
-        };
-        for word in text.split_ascii_whitespace() {
-            for part in word.split_inclusive(is_mark) {
-                // A mark ends the part that it is in, and is a word of its own.
-                let (word, mark) = part.split_at(part.len() - usize::from(part.ends_with(is_mark)));
-                for word in [word, mark].into_iter().filter(|word| !word.is_empty()) {
-                    match words.token_to_id(word).filter(|_| word.len() <= words.max_input_chars_per_word) {
-                        Some(id) => ids.push(id),
-                        None => ids.extend(words.tokenize(word).ok()?.iter().map(|token| token.id)),
-                    }
+    /// What the normaliser makes of `text`; none where that has to be asked.
+    fn normal<'t>(&self, text: &'t str) -> Option<Cow<'t, str>> {
+        let takes = |byte: u8| self.takes[usize::from(byte)];
+        if text.bytes().all(takes) {
+            return Some(if self.lowercase { text.to_ascii_lowercase().into() } else { text.into() });
+        }
+        let mut normal = String::with_capacity(text.len());
+        for letter in text.chars() {
+            match u8::try_from(letter) {
+                Ok(byte) if takes(byte) => {
+                    normal.push(if self.lowercase { letter.to_ascii_lowercase() } else { letter });
                 }
+                _ => normal.push_str(self.letters.get(letter)?),
             }
         }
-        Some(())
+        Some(normal.into())
     }
 
     /// Whether it splits a text as the tokenizer does.
     fn agrees(&self, tokenizer: &Tokenizer) -> bool {
         let rules = Rules { limit: usize::MAX, special: true, truncate: false, direction: Direction::Right };
-        let tried: String = TRIED.bytes().filter(|byte| self.takes[usize::from(*byte)]).map(char::from).collect();
+        let tried: String =
+            TRIED.chars().filter(|letter| self.normal(letter.encode_utf8(&mut [0; 4])).is_some()).collect();
         let theirs = row::encode(tokenizer, &tried, None, rules);
         let ours = self.encode(tokenizer, &tried, rules);
         matches!((theirs, ours), (Ok(theirs), Some(Ok((ours, 0)))) if theirs.encoding.get_ids() == ours)
     }
 }
 
-/// What BERT splits off words; the argument is ASCII.
+/// Adds the tokens of `text`, which is normal; none where the vocabulary lacks even what stands for unknown words.
+fn split(words: &WordPiece, text: &str, ids: &mut Vec<u32>) -> Option<()> {
+    for word in text.split_ascii_whitespace() {
+        for part in word.split_inclusive(is_mark) {
+            // A mark ends the part that it is in, and is a word of its own.
+            let (word, mark) = part.split_at(part.len() - usize::from(part.ends_with(is_mark)));
+            for word in [word, mark].into_iter().filter(|word| !word.is_empty()) {
+                match words.token_to_id(word).filter(|_| word.len() <= words.max_input_chars_per_word) {
+                    Some(id) => ids.push(id),
+                    None => ids.extend(words.tokenize(word).ok()?.iter().map(|token| token.id)),
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// What BERT splits off words, of ASCII and letters.
 const fn is_mark(character: char) -> bool {
     character.is_ascii_punctuation()
 }

@@ -83,7 +83,7 @@ impl TextTokenizer {
 
     /// Encodes one input.
     ///
-    /// A word takes 2 to 3 µs, a sentence 20 µs (`WordPiece`, 30,522 tokens), and less where it is printable ASCII. Of a
+    /// A word takes 2 to 3 µs, a sentence 20 µs (`WordPiece`, 30,522 tokens), and less where it is ASCII or Latin. Of a
     /// text that may be cut, up to three times what stays is split, and no more. Whoever has long texts, or many, does
     /// this beside the reactors.
     ///

@@ -54,8 +54,35 @@ fn plain_texts_need_no_crate_and_others_do() {
     let ids = |text| plain.encode(tokenizer, text, RULES).map(|row| row.expect("short").0);
     assert_eq!(ids("Hello,\tworld! "), Some(vec![2, 5, 12, 6, 14, 3]));
     assert_eq!(ids(" "), Some(vec![2, 3]));
-    for other in ["h\u{e9}llo", "\u{4f60}", "a\u{0}b", "\u{7f}", "\u{b}", "see [MASK]", "\u{a0}", &"a ".repeat(4097)] {
+    assert_eq!(ids("H\u{c9}LLO w\u{f6}rld"), ids("hello world"));
+    for other in [
+        "he\u{301}llo",
+        "\u{d7}",
+        "\u{e9} \u{4f60}",
+        "a\u{0}b",
+        "\u{7f}",
+        "\u{b}",
+        "see [MASK]",
+        "\u{a0}",
+        &"a ".repeat(4097),
+    ] {
         assert_eq!(ids(other), None, "{other:?}");
+    }
+}
+
+#[test]
+fn latin_letters_are_split_here_and_as_the_crate_splits_them() {
+    for (tokenizer, plain) in KINDS.iter() {
+        let mut left = 0;
+        for letter in '\u{c0}'..='\u{24f}' {
+            let text = format!("{letter} h{letter}llo {letter}{letter}");
+            let theirs = row::encode(tokenizer, &text, None, RULES).expect("short").encoding.get_ids().to_vec();
+            match plain.encode(tokenizer, &text, RULES) {
+                Some(ours) => assert_eq!(ours.expect("short").0, theirs, "{text}"),
+                None => left += 1,
+            }
+        }
+        assert!(left < 8, "{left} letters are left to the crate");
     }
 }
 
@@ -89,7 +116,8 @@ proptest! {
 
     #[test]
     fn they_say_the_same(
-        text in "([ -~\\t\\n\\r]{0,12}|( |\\[|hello|World|THE|the|ing|[a-z]{1,9}|[0-9]|@[uU]ser|[.,!?@]){0,30})",
+        text in "([ -~\\t\\n\\r]{0,12}|( |\\[|hello|World|THE|the|ing|[a-z]{1,9}|[0-9]|@[uU]ser|[.,!?@]){0,30}\
+            |( |\\[|h\u{e9}llo|THE|[a-z]{1,3}|[0-9]|@[uU]ser|[.,!?@]|[\u{a0}-\u{250}]{1,3}){0,30})",
         limit in 0_usize..24, special in any::<bool>(), truncate in any::<bool>(), left in any::<bool>(),
     ) {
         let direction = if left { Direction::Left } else { Direction::Right };
