@@ -130,8 +130,12 @@ fn breaks_after_promotion(poll: &str, killed: bool) {
     });
     assert_all(&load.next(50), "1", "stable");
     assert_eq!(loads(&perch).to_bits(), before.to_bits(), "going back takes no load");
-    let tags = wait::until("a tag", || Some(site.tags("3")).filter(|tags| tags["perch.rollout.state"] == "demoted"));
-    assert!(tags["perch.rollout.reason"].as_str().is_some_and(|reason| reason.contains("errors")), "{tags}");
+    // One after the other: whoever reads them in between sees the new state and the old reason.
+    wait::until_true("the tags of the demotion", || {
+        let tags = site.tags("3");
+        let told = tags["perch.rollout.reason"].as_str().is_some_and(|reason| reason.contains("errors"));
+        told && tags["perch.rollout.state"] == "demoted"
+    });
     let answers = load.end();
     assert!(answers.iter().filter(|answer| answer.sent >= out).all(|answer| answer.version == "1"));
     assert!(answers.iter().any(|answer| answer.fallback.is_some()), "stable answered for it");
