@@ -70,22 +70,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 /// Appends the floats of an embedding, or of another score: an array, nested where `shape` has several dimensions, and a
 /// bare number where it has none. There are as many as that says.
 pub fn write_floats(out: &mut Vec<u8>, values: &[f32], shape: &[usize]) {
-    match shape {
-        [] => write_block(out, values, shape),
-        [_] => {
-            out.push(b'[');
-            write_separated(out, values);
-            out.push(b']');
-        }
-        [outer, inner @ ..] => {
-            let len: usize = inner.iter().product();
-            out.push(b'[');
-            separated(out, 0..*outer, |out, i| {
-                write_floats(out, values.get(i * len..(i + 1) * len).unwrap_or_default(), inner);
-            });
-            out.push(b']');
-        }
-    }
+    write_nested_block(out, values, shape, &write_separated);
 }
 
 fn write_key(out: &mut Vec<u8>, key: &str) {
@@ -187,18 +172,29 @@ fn write_map(out: &mut Vec<u8>, map: &[(String, f32)]) {
 }
 
 fn write_block<T: Scalar>(out: &mut Vec<u8>, values: &[T], shape: &[usize]) {
+    write_nested_block(out, values, shape, &|out, row| separated(out, row, |out, value| value.write(out)));
+}
+
+/// `write_row` writes the innermost rows, without their brackets.
+fn write_nested_block<T: Scalar>(
+    out: &mut Vec<u8>,
+    values: &[T],
+    shape: &[usize],
+    write_row: &impl Fn(&mut Vec<u8>, &[T]),
+) {
     match shape {
         [] => values.iter().take(1).for_each(|value| value.write(out)),
         [_] => {
             out.push(b'[');
-            separated(out, values, |out, value| value.write(out));
+            write_row(out, values);
             out.push(b']');
         }
         [outer, inner @ ..] => {
             let len: usize = inner.iter().product();
             out.push(b'[');
             separated(out, 0..*outer, |out, i| {
-                write_block(out, values.get(i * len..(i + 1) * len).unwrap_or_default(), inner);
+                let part = values.get(i * len..(i + 1) * len).unwrap_or_default();
+                write_nested_block(out, part, inner, write_row);
             });
             out.push(b']');
         }
