@@ -4,6 +4,7 @@ mod backend;
 mod convert;
 mod library;
 mod loader;
+mod memory;
 mod probe;
 mod processor;
 mod provider;
@@ -11,4 +12,5 @@ mod telemetry;
 
 pub use library::{LibraryError, find};
 pub use loader::{OnnxLoader, OpenError};
+pub use memory::keep_memory;
 pub use telemetry::disable_telemetry;

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::backend::OnnxBackend;
 use crate::library::{self, LibraryError};
+use crate::memory;
 use crate::probe::Known;
 use crate::processor;
 use crate::provider::{Wish, folder_with};
@@ -59,6 +60,7 @@ impl OnnxLoader {
         }
         // Below this the library would print every message only for us to drop it, also while it runs models.
         environment.set_log_level(LogLevel::Warning);
+        memory::register(&environment).map_err(|error| unfit(error.to_string()))?;
         Ok(Self { environment, library: path, known: Known::default(), auto: OnceLock::new(), told: Once::new() })
     }
 
@@ -72,6 +74,7 @@ impl OnnxLoader {
         let builder = Session::builder(&self.environment)?
             .with_intra_threads(wish.threads)?
             .with_inter_threads(1)?
+            .with_env_allocators()?
             .with_log_level(LogLevel::Warning)?
             // Threads that spin between runs would take the cores that read requests.
             .with_intra_op_spinning(false)?;
@@ -132,6 +135,7 @@ impl Loader for OnnxLoader {
         }
         let wish = Wish { device, precision, threads, memory_limit };
         let session = self.builder(wish).and_then(|mut builder| builder.commit_from_file(&options.graph));
+        memory::trim_malloc();
         let session = session.map_err(|error| {
             let message = error.message().trim();
             if device == Device::Cpu {
@@ -145,16 +149,6 @@ impl Loader for OnnxLoader {
     }
 
     fn trim(&self) {
-        // glibc keeps what a dropped session freed: MiniLM leaves 130 MB behind without this, and 31 MB with it.
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
-        #[expect(unsafe_code, reason = "malloc_trim has no preconditions and may be called from any thread")]
-        unsafe {
-            libc::malloc_trim(0);
-        }
-        // The binary's own allocator keeps what ended threads had: loading 200 versions in turn left 12 MB behind.
-        #[expect(unsafe_code, reason = "mi_collect has no preconditions and may be called from any thread")]
-        unsafe {
-            libmimalloc_sys::mi_collect(true);
-        }
+        memory::trim();
     }
 }
