@@ -123,7 +123,7 @@ bench-rollout: runtime ## What a rollout costs: throughput with and without one,
 	python3 benches/rollout_load.py --library $(RUNTIME)/libonnxruntime.so --check
 	cargo bench --locked --bench rollout
 
-bench-embed: runtime minilm ## Embeddings against ONNX Runtime alone on one core, and at twice the capacity (6 minutes).
+bench-embed: runtime minilm ## Embeddings against ONNX Runtime alone on one core, and at twice the capacity (8 minutes).
 	scripts/wrk
 	cargo build --release --locked
 	scripts/bench-embed embed --library $(RUNTIME)/libonnxruntime.so --check
