@@ -48,8 +48,8 @@ pub(crate) fn register(environment: &Environment) -> Result<(), ort::Error> {
     let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
     #[expect(unsafe_code, reason = "without its functions the structure is not to be used: they are set here")]
     let unset = unsafe { OrtAllocator::default() };
-    let functions =
-        OrtAllocator { Alloc: Some(allocate), Free: Some(free), Info: Some(describe), Reserve: Some(reserve), ..unset };
+    // It says that it is of API version 17, before `Reserve`: that memory comes by `Alloc`, too.
+    let functions = OrtAllocator { Alloc: Some(allocate), Free: Some(free), Info: Some(describe), ..unset };
     let registered = REGISTERED.get_or_init(|| Registered { functions, info });
     #[expect(unsafe_code, reason = "both live on; the runtime reads the allocator, whose type in C has no const")]
     unsafe {
@@ -76,17 +76,12 @@ pub(crate) fn trim() {
     }
 }
 
-#[expect(unsafe_code, reason = "called by the runtime; null, for want of memory, it takes for an error")]
+#[expect(unsafe_code, reason = "called by the runtime, from any thread")]
 unsafe extern "system" fn allocate(_: *mut OrtAllocator, size: usize) -> *mut c_void {
     unsafe { libmimalloc_sys::mi_malloc_aligned(size, ALIGNMENT) }
 }
 
-#[expect(unsafe_code, reason = "called by the runtime, for memory that stays: there is no arena to keep it out of")]
-unsafe extern "system" fn reserve(_: *const OrtAllocator, size: usize) -> *mut c_void {
-    unsafe { libmimalloc_sys::mi_malloc_aligned(size, ALIGNMENT) }
-}
-
-#[expect(unsafe_code, reason = "called by the runtime, once for each of the above, with what that returned")]
+#[expect(unsafe_code, reason = "called by the runtime, once for each of the above, with what it returned")]
 unsafe extern "system" fn free(_: *mut OrtAllocator, memory: *mut c_void) {
     unsafe { libmimalloc_sys::mi_free(memory) }
 }
@@ -113,13 +108,12 @@ mod tests {
     fn memory_is_aligned_and_taken_back() {
         let this = std::ptr::null_mut();
         for size in [0, 1, 63, 64, 100, 4096, 3 << 20] {
-            #[expect(unsafe_code, reason = "the functions do not look at what they are called with")]
+            #[expect(unsafe_code, reason = "neither function looks at what it is called of")]
             unsafe {
-                for memory in [allocate(this, size), reserve(this, size)] {
-                    assert!(!memory.is_null() && (memory as usize).is_multiple_of(ALIGNMENT), "{size}");
-                    memory.cast::<u8>().write_bytes(1, size);
-                    free(this, memory);
-                }
+                let memory = allocate(this, size);
+                assert!(!memory.is_null() && (memory as usize).is_multiple_of(ALIGNMENT), "{size}");
+                memory.cast::<u8>().write_bytes(1, size);
+                free(this, memory);
             }
         }
     }
