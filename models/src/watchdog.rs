@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use crate::backend::Terminator;
 
-/// How long the thread sleeps where no deadline is nearer, as long as an inline run may last. Each look takes the
-/// processor from a run: 20 µs where that has filled the caches.
+/// How long the thread sleeps where no deadline is nearer. No longer than an inline run may last, so that no reactor has to
+/// wake it; and each look takes the processor from a run: 20 µs where that has filled the caches.
 const LONGEST: Duration = Duration::from_millis(250);
 
 const IDLE: u64 = 0;
@@ -86,10 +86,10 @@ impl Inner {
     fn look(&self) {
         self.alarm.next.store(u64::MAX, Ordering::SeqCst);
         let now = Instant::now();
-        let mut next = self.alarm.nanos(now + LONGEST);
+        let (now, mut next) = (self.alarm.nanos(now), self.alarm.nanos(now + LONGEST));
         self.slots.lock().retain(|slot| match slot.upgrade() {
             Some(slot) => {
-                next = next.min(slot.end_if_due(self.alarm.nanos(now)));
+                next = next.min(slot.end_if_due(now));
                 true
             }
             None => false,
