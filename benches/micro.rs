@@ -22,8 +22,12 @@ fn signature() -> Signature {
     Signature { inputs: vec![spec("features", WIDTH)], outputs: vec![OutputSpec::Tensor(spec("y", 1))] }
 }
 
-fn body(rows: usize) -> String {
-    let row: Vec<String> = (0..WIDTH).map(|i| format!("{}.{:04}", i % 7, i * 613 % 9973)).collect();
+/// Rows of numbers such as 3.0613, or as long as Python prints a float64.
+fn body(rows: usize, long: bool) -> String {
+    let number = |i: usize| {
+        if long { format!("{:?}", (i as f64).sqrt() / 7.0) } else { format!("{}.{:04}", i % 7, i * 613 % 9973) }
+    };
+    let row: Vec<String> = (1..=WIDTH).map(number).collect();
     let rows = vec![format!("[{}]", row.join(",")); rows];
     format!("{{\"instances\":[{}]}}", rows.join(","))
 }
@@ -31,10 +35,10 @@ fn body(rows: usize) -> String {
 fn parse(c: &mut Criterion) {
     let signature = signature();
     let mut group = c.benchmark_group("parse");
-    for rows in [1, 64, 4096] {
-        let body = body(rows);
+    for (rows, long) in [(1, false), (64, false), (64, true), (4096, false)] {
+        let body = body(rows, long);
         group.throughput(Throughput::Elements((rows * WIDTH) as u64));
-        group.bench_function(format!("{rows} rows"), |b| {
+        group.bench_function(format!("{rows} rows{}", if long { ", long numbers" } else { "" }), |b| {
             b.iter(|| {
                 let envelope = Envelope::scan(black_box(body.as_bytes()), |_| Some(&signature));
                 envelope.and_then(|mut envelope| envelope.tensors(&signature))

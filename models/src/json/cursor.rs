@@ -36,6 +36,7 @@ impl<'j> Cursor<'j> {
         std::str::from_utf8(self.jiter.slice_to_current(start - self.start)).unwrap_or_default()
     }
 
+    #[cold]
     fn fail(&self, error: &JiterError) -> BodyError {
         let index = self.start + error.index;
         match &error.error_type {
@@ -69,6 +70,7 @@ impl<'j> Cursor<'j> {
     ///
     /// # Errors
     /// Malformed JSON.
+    #[inline]
     pub fn array_step(&mut self) -> Result<Option<Peek>> {
         self.jiter.array_step().map_err(|error| self.fail(&error))
     }
@@ -105,6 +107,7 @@ impl<'j> Cursor<'j> {
     ///
     /// # Errors
     /// Malformed JSON.
+    #[inline]
     pub fn float(&mut self, peek: Peek) -> Result<f64> {
         self.jiter.known_float(peek).map_err(|error| self.fail(&error))
     }

@@ -31,6 +31,7 @@ fn unfit<T>(peek: Peek) -> std::result::Result<T, ElementError> {
 }
 
 /// Reads a float. Finding its text first and handing that to the standard library's parser took longer.
+#[inline]
 fn float(
     cursor: &mut Cursor<'_>,
     peek: Peek,
@@ -50,6 +51,7 @@ fn float(
 }
 
 impl FromJson for f32 {
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose; overflow is checked")]
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
         float(cursor, peek, |value| (value as Self).is_infinite()).map(|value| value as Self)

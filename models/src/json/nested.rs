@@ -63,6 +63,7 @@ impl<'s, T: FromJson> Nested<'s, T> {
         self.element(cursor, peek)
     }
 
+    #[inline]
     fn element(&mut self, cursor: &mut Cursor<'_>, peek: Peek) -> Result<()> {
         match T::read(cursor, peek) {
             Ok(value) => {
