@@ -15,6 +15,13 @@ use ort::sys::{OrtAllocator, OrtMemoryInfo};
 /// Bytes. The runtime's own allocator aligns to a cache line and the widest vectors, too.
 const ALIGNMENT: usize = 64;
 
+/// Bytes. Blocks from here on lie in pages of 2 MiB. With all memory in them, which is mimalloc's default, a small model's
+/// process held 12 MB more, and was no faster.
+const HUGE_FROM: usize = 256 << 10;
+
+/// Bytes.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// `mi_option_purge_delay` of mimalloc's `mi_option_t`, which its crate does not name.
 const MI_OPTION_PURGE_DELAY: c_int = 15;
 
@@ -78,7 +85,25 @@ pub(crate) fn trim() {
 
 #[expect(unsafe_code, reason = "called by the runtime, from any thread")]
 unsafe extern "system" fn allocate(_: *mut OrtAllocator, size: usize) -> *mut c_void {
-    unsafe { libmimalloc_sys::mi_malloc_aligned(size, ALIGNMENT) }
+    let memory = unsafe { libmimalloc_sys::mi_malloc_aligned(size, ALIGNMENT) };
+    if size >= HUGE_FROM && !memory.is_null() {
+        ask_for_huge_pages(memory, size);
+    }
+    memory
+}
+
+/// Makes the kernel take pages of 2 MiB for `memory` when it is first touched, and for what shares them. Asking again
+/// for the same pages costs a system call, nothing beside what is computed in a block of this size.
+fn ask_for_huge_pages(memory: *mut c_void, size: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let within = memory.addr() % HUGE_PAGE;
+        let pages = memory.wrapping_byte_sub(within);
+        #[expect(unsafe_code, reason = "advice, which changes nothing that anybody reads, mapped or not")]
+        unsafe {
+            libc::madvise(pages, (within + size).next_multiple_of(HUGE_PAGE), libc::MADV_HUGEPAGE);
+        }
+    }
 }
 
 #[expect(unsafe_code, reason = "called by the runtime, once for each of the above, with what it returned")]
