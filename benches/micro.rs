@@ -11,7 +11,7 @@ use perch_models::json::{Envelope, Form, write_answer};
 use perch_models::signature::{Dim, OutputSpec, Signature, TensorSpec};
 use perch_models::tensor::{Column, Data, Tensor};
 
-const WIDTH: usize = 16;
+const WIDTH: u16 = 16;
 
 fn signature() -> Signature {
     let spec = |name: &str, width| TensorSpec {
@@ -19,14 +19,20 @@ fn signature() -> Signature {
         dtype: DType::F32,
         shape: vec![Dim::Free(Some("batch".into())), Dim::Fixed(width)],
     };
-    Signature { inputs: vec![spec("features", WIDTH)], outputs: vec![OutputSpec::Tensor(spec("y", 1))] }
+    Signature { inputs: vec![spec("features", usize::from(WIDTH))], outputs: vec![OutputSpec::Tensor(spec("y", 1))] }
 }
 
-/// Rows of numbers such as 3.0613, or as long as Python prints a float64.
-fn body(rows: usize, long: bool) -> String {
-    let number = |i: usize| {
-        if long { format!("{:?}", (i as f64).sqrt() / 7.0) } else { format!("{}.{:04}", i % 7, i * 613 % 9973) }
-    };
+/// 3.0613, say.
+fn short(i: u16) -> String {
+    format!("{}.{:04}", i % 7, u32::from(i) * 613 % 9973)
+}
+
+/// As Python prints a float64.
+fn long(i: u16) -> String {
+    format!("{:?}", f64::from(i).sqrt() / 7.0)
+}
+
+fn body(rows: usize, number: fn(u16) -> String) -> String {
     let row: Vec<String> = (1..=WIDTH).map(number).collect();
     let rows = vec![format!("[{}]", row.join(",")); rows];
     format!("{{\"instances\":[{}]}}", rows.join(","))
@@ -35,10 +41,15 @@ fn body(rows: usize, long: bool) -> String {
 fn parse(c: &mut Criterion) {
     let signature = signature();
     let mut group = c.benchmark_group("parse");
-    for (rows, long) in [(1, false), (64, false), (64, true), (4096, false)] {
-        let body = body(rows, long);
-        group.throughput(Throughput::Elements((rows * WIDTH) as u64));
-        group.bench_function(format!("{rows} rows{}", if long { ", long numbers" } else { "" }), |b| {
+    let bodies = [
+        (1, "1 row", body(1, short)),
+        (64, "64 rows", body(64, short)),
+        (64, "64 rows of long numbers", body(64, long)),
+        (4096, "4096 rows", body(4096, short)),
+    ];
+    for (rows, name, body) in bodies {
+        group.throughput(Throughput::Elements(rows * u64::from(WIDTH)));
+        group.bench_function(name, |b| {
             b.iter(|| {
                 let envelope = Envelope::scan(black_box(body.as_bytes()), |_| Some(&signature));
                 envelope.and_then(|mut envelope| envelope.tensors(&signature))
