@@ -13,7 +13,8 @@ pub type Result<T> = std::result::Result<T, BodyError>;
 pub struct Cursor<'j> {
     jiter: Jiter<'j>,
     body: &'j [u8],
-    start: usize,
+    /// Where jiter's part of the body starts, and where it ends.
+    part: Range<usize>,
 }
 
 impl<'j> Cursor<'j> {
@@ -21,24 +22,32 @@ impl<'j> Cursor<'j> {
     #[must_use]
     pub fn new(body: &'j [u8], span: Range<usize>) -> Self {
         let part = body.get(span.clone()).unwrap_or_default();
-        Self { jiter: Jiter::new(part).with_allow_inf_nan(), body, start: span.start }
+        Self { jiter: Jiter::new(part).with_allow_inf_nan(), body, part: span }
     }
 
     /// Offset in the whole body.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.start + self.jiter.current_index()
+        self.part.start + self.jiter.current_index()
     }
 
     /// The text from `start`, an offset in the whole body, to here.
     #[must_use]
     pub fn text_since(&self, start: usize) -> &'j str {
-        std::str::from_utf8(self.jiter.slice_to_current(start - self.start)).unwrap_or_default()
+        std::str::from_utf8(self.body.get(start..self.offset()).unwrap_or_default()).unwrap_or_default()
     }
 
-    #[cold]
+    /// Hands `read` the text from here to the end of the part, and goes on after the bytes that it says to have read.
+    pub fn pass(&mut self, read: impl FnOnce(&'j [u8]) -> usize) {
+        let here = self.offset();
+        let read = read(self.body.get(here..self.part.end).unwrap_or_default());
+        if read > 0 {
+            *self = Self::new(self.body, here + read..self.part.end);
+        }
+    }
+
     fn fail(&self, error: &JiterError) -> BodyError {
-        let index = self.start + error.index;
+        let index = self.part.start + error.index;
         match &error.error_type {
             JiterErrorType::JsonError(kind) => {
                 let at = JsonError { error_type: kind.clone(), index }.get_position(self.body);
@@ -70,7 +79,6 @@ impl<'j> Cursor<'j> {
     ///
     /// # Errors
     /// Malformed JSON.
-    #[inline]
     pub fn array_step(&mut self) -> Result<Option<Peek>> {
         self.jiter.array_step().map_err(|error| self.fail(&error))
     }
@@ -107,7 +115,6 @@ impl<'j> Cursor<'j> {
     ///
     /// # Errors
     /// Malformed JSON.
-    #[inline]
     pub fn float(&mut self, peek: Peek) -> Result<f64> {
         self.jiter.known_float(peek).map_err(|error| self.fail(&error))
     }

@@ -5,6 +5,7 @@ use jiter::Peek;
 
 use super::cursor::{Cursor, type_name};
 use super::error::BodyError;
+use super::floats;
 use crate::tensor::Element;
 
 /// Why a scalar is not an element of this dtype: `got` goes into the message, or the body is not JSON.
@@ -24,6 +25,9 @@ impl From<BodyError> for ElementError {
 /// An element that can be read from JSON.
 pub(super) trait FromJson: Element {
     fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError>;
+
+    /// Behind an element of an array: may read more of its elements, as many as it knows to be fit.
+    fn read_on(_: &mut Cursor<'_>, _: &mut Vec<Self>) {}
 }
 
 fn unfit<T>(peek: Peek) -> std::result::Result<T, ElementError> {
@@ -31,44 +35,45 @@ fn unfit<T>(peek: Peek) -> std::result::Result<T, ElementError> {
 }
 
 /// Reads a float. Finding its text first and handing that to the standard library's parser took longer.
-#[inline]
-fn float(
+fn float<T>(
     cursor: &mut Cursor<'_>,
     peek: Peek,
-    overflows: impl Fn(f64) -> bool,
-) -> std::result::Result<f64, ElementError> {
+    narrow: impl Fn(f64) -> T,
+    is_infinite: impl Fn(&T) -> bool,
+) -> std::result::Result<T, ElementError> {
     if !peek.is_num() {
         return unfit(peek);
     }
     let start = cursor.offset();
-    let value = cursor.float(peek)?;
+    let value = narrow(cursor.float(peek)?);
     // Infinity as a token is meant; infinity that a finite number overflowed to is not.
-    if overflows(value) && !cursor.text_since(start).ends_with('y') {
+    if is_infinite(&value) && !cursor.text_since(start).ends_with('y') {
         let text = shorten(cursor.text_since(start));
         return Err(ElementError::Unfit(format!("{text}, which is out of its range")));
     }
     Ok(value)
 }
 
-impl FromJson for f32 {
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose; overflow is checked")]
-    fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value| (value as Self).is_infinite()).map(|value| value as Self)
-    }
+macro_rules! floats {
+    ($($rust:ty: $narrow:expr),+) => {$(
+        impl FromJson for $rust {
+            fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
+                float(cursor, peek, $narrow, |value: &Self| value.is_infinite())
+            }
+
+            fn read_on(cursor: &mut Cursor<'_>, values: &mut Vec<Self>) {
+                floats::read_on(cursor, |value| Some($narrow(value)).filter(|value| value.is_finite()), values);
+            }
+        }
+    )+};
 }
 
-impl FromJson for f64 {
-    fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, Self::is_infinite)
-    }
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose; overflow is checked")]
+const fn to_f32(value: f64) -> f32 {
+    value as f32
 }
 
-impl FromJson for f16 {
-    fn read(cursor: &mut Cursor<'_>, peek: Peek) -> std::result::Result<Self, ElementError> {
-        float(cursor, peek, |value| Self::from_f64(value).is_infinite()).map(Self::from_f64)
-    }
-}
+floats!(f32: to_f32, f64: std::convert::identity, f16: f16::from_f64);
 
 macro_rules! integers {
     ($($rust:ty),+) => {$(

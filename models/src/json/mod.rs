@@ -6,6 +6,7 @@ mod element;
 mod envelope;
 mod error;
 mod field;
+mod floats;
 mod nested;
 mod oip;
 mod read;

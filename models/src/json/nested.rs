@@ -63,7 +63,6 @@ impl<'s, T: FromJson> Nested<'s, T> {
         self.element(cursor, peek)
     }
 
-    #[inline]
     fn element(&mut self, cursor: &mut Cursor<'_>, peek: Peek) -> Result<()> {
         match T::read(cursor, peek) {
             Ok(value) => {
@@ -83,11 +82,14 @@ impl<'s, T: FromJson> Nested<'s, T> {
         while let Some(peek) = next {
             self.path[depth] = count;
             if innermost {
+                let before = self.values.len();
                 self.element(cursor, peek)?;
+                T::read_on(cursor, &mut self.values);
+                count += self.values.len() - before;
             } else {
                 self.value(cursor, peek, depth + 1)?;
+                count += 1;
             }
-            count += 1;
             next = cursor.array_step()?;
         }
         self.path.pop();

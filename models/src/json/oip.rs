@@ -167,6 +167,9 @@ fn read_flat<T: FromJson>(cursor: &mut Cursor<'_>, peek: Peek, spec: &TensorSpec
             let mut next = cursor.array()?;
             while let Some(peek) = next {
                 level(cursor, peek, spec, depth + 1, values)?;
+                if peek != Peek::Array {
+                    T::read_on(cursor, values);
+                }
                 next = cursor.array_step()?;
             }
             return Ok(());
