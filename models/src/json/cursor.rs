@@ -38,7 +38,7 @@ impl<'j> Cursor<'j> {
     }
 
     /// Hands `read` the text from here to the end of the part, and goes on after the bytes that it says to have read.
-    pub fn pass(&mut self, read: impl FnOnce(&'j [u8]) -> usize) {
+    pub(super) fn pass(&mut self, read: impl FnOnce(&'j [u8]) -> usize) {
         let here = self.offset();
         let read = read(self.body.get(here..self.part.end).unwrap_or_default());
         if read > 0 {
